@@ -1,0 +1,5 @@
+"""Which movies exist."""
+from recsys_api.catalog.catalog import Catalog
+from recsys_api.catalog.movie import Movie
+
+__all__ = ["Catalog", "Movie"]

@@ -1,0 +1,106 @@
+"""The movies that the service knows, by row and by movie_id, in memory or mapped from disk."""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from recsys_api.catalog.movie import Movie
+from recsys_api.errors import CatalogError, MovieNotFound
+
+_LISTS = ("genres", "directors", "cast", "keywords", "countries")
+_ENOUGH_VOTES_QUANTILE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Movies in rows of ascending movie_id; immutable. What a worker reads is the JSON that clients get, made once."""
+
+    movie_ids: npt.NDArray[np.int64]
+    """int64 [N], strictly ascending."""
+    years: npt.NDArray[np.int16]
+    """int16 [N], 0 where unknown."""
+    popular_rows: npt.NDArray[np.int32]
+    """int32 [N]: all rows, the most popular first."""
+    offsets: npt.NDArray[np.int64]
+    """int64 [N + 1]: where each movie's JSON begins in `blob`."""
+    blob: memoryview
+    """Each movie's JSON object, one after the other."""
+    genres: tuple[str, ...]
+    """All genres, the most frequent first."""
+
+    @classmethod
+    def from_movies(cls, movies: Iterable[Movie]) -> Catalog:
+        """The catalogue of `movies`, whose order says how well known they are where they have no votes.
+
+        Raises CatalogError where two movies have one movie_id.
+        """
+        given = list(movies)
+        ordered = sorted(given, key=attrgetter("movie_id"))
+        for previous, movie in pairwise(ordered):
+            if previous.movie_id == movie.movie_id:
+                raise CatalogError(
+                    f"Two movies have the movie_id {movie.movie_id} ({previous.title!r} and {movie.title!r}); "
+                    "give each its own."
+                )
+        by_genre = Counter(genre for movie in ordered for genre in movie.genres)
+        documents = [orjson.dumps(movie) for movie in ordered]
+        movie_ids = np.array([movie.movie_id for movie in ordered], dtype=np.int64)
+        return cls(
+            movie_ids=movie_ids,
+            years=np.array([movie.year for movie in ordered], dtype=np.int16),
+            popular_rows=_popularity(given, np.searchsorted(movie_ids, [movie.movie_id for movie in given])),
+            offsets=np.cumsum([0, *map(len, documents)], dtype=np.int64),
+            blob=memoryview(b"".join(documents)),
+            genres=tuple(sorted(by_genre, key=lambda genre: (-by_genre[genre], genre))),
+        )
+
+    def __len__(self) -> int:
+        return int(self.movie_ids.size)
+
+    def __iter__(self) -> Iterator[Movie]:
+        return map(self.movie, range(len(self)))
+
+    def row(self, movie_id: int) -> int:
+        """The row of `movie_id`; raises MovieNotFound."""
+        if not 0 <= movie_id <= np.iinfo(np.int64).max:
+            raise MovieNotFound(movie_id)
+        row = int(self.movie_ids.searchsorted(movie_id))
+        if row == len(self) or self.movie_ids[row] != movie_id:
+            raise MovieNotFound(movie_id)
+        return row
+
+    def json(self, row: int) -> bytes:
+        """The movie in `row` as the JSON object that clients get."""
+        return bytes(self.blob[self.offsets[row] : self.offsets[row + 1]])
+
+    def movie(self, row: int) -> Movie:
+        """The movie in `row`."""
+        fields: dict[str, Any] = orjson.loads(self.json(row))
+        for name in _LISTS:
+            fields[name] = tuple(fields[name])
+        return Movie(**fields)
+
+
+def _popularity(movies: list[Movie], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+    """The rows in order of IMDb's weighted rating, or as given where nobody voted.
+
+    weighted = v / (v + m) * R + m / (v + m) * C, with v the movie's votes and R their mean, C the mean vote of the
+    catalogue and m the votes that nine in ten movies do not reach (help.imdb.com, "weighted average ratings").
+    """
+    votes = np.array([movie.vote_count for movie in movies], dtype=np.float64)
+    ratings = np.array([movie.vote_average for movie in movies], dtype=np.float64)
+    voted = (votes > 0) & (ratings > 0)
+    if not voted.any():
+        return rows.astype(np.int32)
+    mean = ratings[voted].mean()
+    enough = max(np.quantile(votes[voted], _ENOUGH_VOTES_QUANTILE), 1.0)
+    weighted = np.where(voted, (votes * ratings + enough * mean) / (votes + enough), 0.0)
+    return rows[np.argsort(-weighted, kind="stable")].astype(np.int32)

@@ -1,0 +1,69 @@
+"""The one way in which text is folded and cut into tokens, for the build and for live queries alike."""
+from __future__ import annotations
+
+import re
+import threading
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import snowballstemmer
+
+# Letters that Unicode does not decompose into a base letter and a mark.
+_UNDECOMPOSED = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "ß": "ss", "ð": "d", "þ": "th", "ı": "i", "&": " and "}
+)
+_APOSTROPHES = dict.fromkeys(map(ord, "'’‘ʼ`´"))
+_TOKEN = re.compile(r"[^\W_]+")
+
+STOP_WORDS = frozenset(
+    """
+    a about above after again against all also although am among an and any are as at away back be became because
+    become becomes been before began begin begins behind being between both but by came can cannot come comes could
+    did do does doing done down during each either else even ever every few find finds for found from further gave
+    get gets give gives go goes going got had has have having he her here hers herself him himself his how however i
+    if in include including into is it its itself just keep last later leave leaves led less let like made make
+    makes making many may me might more most much must my near never new next no nor not now of off often on once
+    one only onto or other others our out over own part per put rather same set several she should since so some
+    soon still such take takes taking than that the their them themselves then there these they this those though
+    three through thus to together too took toward towards two under until up upon us use used using very via was
+    way we well went were what when where which while who whom whose why will with within without would yet you your
+    """.split()
+)
+
+_stemmer = snowballstemmer.stemmer("english")
+_stemmer_lock = threading.Lock()
+
+
+@lru_cache(maxsize=200_000)
+def stem(token: str) -> str:
+    """The English Snowball stem of a folded token."""
+    with _stemmer_lock:  # a stemmer keeps the word it is working on in itself
+        return str(_stemmer.stemWord(token))
+
+
+def fold(text: str) -> str:
+    """`text` without case, accents and punctuation, its words parted by one space.
+
+    "L'Été, à Łódź" and "lete a lodz" fold to the same; letters of other scripts are kept.
+    """
+    text = text.translate(_APOSTROPHES).casefold().translate(_UNDECOMPOSED)
+    if not text.isascii():
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return " ".join(_TOKEN.findall(text))
+
+
+def prose(text: str) -> list[str]:
+    """The stems of a passage in order, without stop words and single letters."""
+    return [stem(token) for token in fold(text).split() if token not in STOP_WORDS and not _is_letter(token)]
+
+
+def _is_letter(token: str) -> bool:
+    return len(token) == 1 and not token.isdigit()
+
+
+def phrases(tokens: Sequence[str], longest: int) -> Iterator[str]:
+    """Every run of up to `longest` tokens as one phrase, the longer runs first."""
+    for length in range(min(longest, len(tokens)), 0, -1):
+        for start in range(len(tokens) - length + 1):
+            yield " ".join(tokens[start : start + length])

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Sets everything up, then checks style and types and runs the tests; what CI runs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [ "${1:-}" = "--help" ] || [ "${1:-}" = "-h" ]; then
+    cat <<'HELP'
+Usage: scripts/run_tests.sh [pytest arguments]
+
+Sets up .venv with requirements.txt and requirements-dev.txt, then runs ruff, mypy and pytest.
+
+Examples:
+  scripts/run_tests.sh                      everything
+  scripts/run_tests.sh tests/test_api.py    one file
+  scripts/run_tests.sh -k search -x         what has "search" in its name, up to the first failure
+
+Tests on real data look for it in ../shared/data or RECSYS_TEST_DATA, and skip where there is none, unless CI=true.
+HELP
+    exit 0
+fi
+
+source scripts/setup_venv.sh
+setup_venv requirements.txt requirements-dev.txt
+
+.venv/bin/ruff check .
+.venv/bin/mypy
+exec .venv/bin/python -m pytest "$@"

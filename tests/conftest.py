@@ -1,0 +1,57 @@
+"""What the tests share: six hand-written movies and the real data."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from recsys_api.catalog import Movie
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SIX = (
+    Movie(
+        10, "The Iron Robot", "1999-08-06", genres=("Science Fiction", "Family"),
+        keywords=("robot", "boy", "friendship"),
+        directors=("Ann Lee",), cast=("Max Stone", "Ida Brook"), original_language="en",
+        overview="A lonely boy hides a giant robot from the army in a barn.",
+    ),
+    Movie(
+        20, "The Iron Robot II", "2001", genres=("Science Fiction", "Family"), keywords=("robot", "boy", "sequel"),
+        directors=("Ann Lee",), cast=("Max Stone",), original_language="en",
+        overview="The giant robot comes back to the boy, and the army is waiting.",
+    ),
+    Movie(
+        30, "Star Boy", "1999", genres=("Science Fiction",), keywords=("space", "boy"),
+        directors=("Oskar Ødegård",), cast=("Ida Brook",), original_language="no", original_title="Stjernegutten",
+        overview="A boy drifts between planets and teaches a machine to sing.",
+    ),
+    Movie(
+        40, "Midnight Heist", "1974", genres=("Crime",), keywords=("heist", "betrayal"),
+        directors=("Paolo Conti",), cast=("Gina Rossi",), original_language="it", original_title="Colpo di mezzanotte",
+        overview="Four thieves empty a bank in Milan, and one of them sells the others.",
+    ),
+    Movie(
+        50, "The Last Heist", "1976", genres=("Crime",), keywords=("heist", "old age"),
+        directors=("Paolo Conti",), cast=("Gina Rossi",), original_language="it",
+        overview="An old thief leaves retirement for one more bank.",
+    ),
+    Movie(
+        60, "Village Wedding", "1999", genres=("Romance", "Comedy"), keywords=("wedding", "village"),
+        directors=("Marie Duval",), cast=("Jean Petit",), original_language="fr",
+        overview="Two families quarrel over a cow until the bride runs away with the vet.",
+    ),
+)  # fmt: skip
+"""A reader can predict how these rank: 10 and 20 are one series, 30 is near them, 40 and 50 are heists, 60 is alone."""
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data; without it a test skips, but not in CI."""
+    folder = Path(os.environ.get("RECSYS_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"the real data is not at {folder}; set RECSYS_TEST_DATA")
+        pytest.skip(f"the real data is not at {folder}; set RECSYS_TEST_DATA")
+    return folder
