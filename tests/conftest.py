@@ -1,14 +1,21 @@
-"""What the tests share: six hand-written movies and the real data."""
+"""What the tests share: six hand-written movies, models of them, and the real data."""
 from __future__ import annotations
 
 import os
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from recsys_api.catalog import Movie
+from recsys_api.model import store
+from recsys_api.model.build import build
+from recsys_api.model.recommender import Recommender
 
 ROOT = Path(__file__).resolve().parent.parent
+DEADLINE_SECONDS = 30.0
 
 SIX = (
     Movie(
@@ -47,6 +54,11 @@ SIX = (
 
 
 @pytest.fixture(scope="session")
+def six() -> Recommender:
+    return Recommender(build(SIX, source="six"))
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data; without it a test skips, but not in CI."""
     folder = Path(os.environ.get("RECSYS_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -55,3 +67,21 @@ def shared_data() -> Path:
             pytest.fail(f"the real data is not at {folder}; set RECSYS_TEST_DATA")
         pytest.skip(f"the real data is not at {folder}; set RECSYS_TEST_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def six_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of models whose current one is of the six movies."""
+    models = tmp_path_factory.mktemp("six")
+    store.save(build(SIX, source="six"), models)
+    return models
+
+
+def wait_until(condition: Callable[[], bool], what: str, deadline: float = DEADLINE_SECONDS) -> None:
+    """Return once `condition()` is true; fail after the deadline."""
+    between_looks, end = threading.Event(), time.monotonic() + deadline
+    while time.monotonic() < end:
+        if condition():
+            return
+        between_looks.wait(0.02)
+    pytest.fail(f"{what} did not happen within {deadline:.0f} s")

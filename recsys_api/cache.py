@@ -1,0 +1,146 @@
+"""A bounded cache whose misses are computed once, however many threads ask. It knows nothing of what it holds."""
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+import threading
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Generic, Literal, TypeVar
+
+import cachetools
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+CacheEvent = Literal["hit", "miss", "eviction"]
+
+_COUNT = struct.Struct("<q")
+_MISSING: Any = object()
+
+
+class Cache(Generic[K, V]):
+    """Least recently used, at most `maxsize` entries, safe to share between threads.
+
+    A look-up that waits for another thread's computation of the same key is a hit: nothing was computed for it. What
+    `compute` raises reaches every thread that waited, and is not kept. When `generation` changes, everything is
+    forgotten before the next look-up.
+    """
+
+    def __init__(self, maxsize: int, *, generation: Callable[[], int] = lambda: 0) -> None:
+        self.on_event: Callable[[CacheEvent], None] = lambda event: None
+        """Hears of every hit, miss and eviction, outside the lock."""
+        self._entries = _Entries[K, V](maxsize)
+        self._pending: dict[K, Future[V]] = {}
+        self._lock = threading.Lock()
+        self._generation = generation
+        self._generation_seen = generation()
+
+    @property
+    def maxsize(self) -> int:
+        """The most entries that are kept."""
+        return int(self._entries.maxsize)
+
+    @property
+    def currsize(self) -> int:
+        """How many entries are kept now."""
+        with self._lock:
+            self._forget_if_told()
+            return len(self._entries)
+
+    def get(self, key: K, compute: Callable[[], V]) -> V:
+        """The value of `key`, computed if it is not there."""
+        with self._lock:
+            self._forget_if_told()
+            value: V = self._entries.get(key, _MISSING)
+            pending = None if value is not _MISSING else self._pending.get(key)
+            if value is _MISSING and pending is None:
+                future = self._pending[key] = Future()
+        if value is not _MISSING:
+            self.on_event("hit")
+            return value
+        if pending is not None:
+            self.on_event("hit")
+            return pending.result()
+        try:
+            return self._fill(key, compute, future)
+        finally:
+            self.on_event("miss")
+
+    def _fill(self, key: K, compute: Callable[[], V], future: Future[V]) -> V:
+        try:
+            value = compute()
+        except BaseException as error:
+            with self._lock:
+                self._is_awaited(key, future)
+            future.set_exception(error)
+            raise
+        evicted = 0
+        with self._lock:
+            self._forget_if_told()
+            if self._is_awaited(key, future):
+                before = self._entries.evicted
+                self._entries[key] = value
+                evicted = self._entries.evicted - before
+        future.set_result(value)
+        for _ in range(evicted):
+            self.on_event("eviction")
+        return value
+
+    def _is_awaited(self, key: K, future: Future[V]) -> bool:
+        """Whether this computation is still the one for `key`; it no longer is when all was forgotten meanwhile."""
+        if self._pending.get(key) is not future:
+            return False
+        del self._pending[key]
+        return True
+
+    def _forget_if_told(self) -> None:
+        generation = self._generation()
+        if generation != self._generation_seen:
+            self._generation_seen = generation
+            self._entries = _Entries[K, V](self._entries.maxsize)
+            self._pending = {}
+
+
+class _Entries(cachetools.LRUCache[K, V]):
+    """cachetools' LRU, which also counts what it pushed out."""
+
+    evicted = 0
+
+    def popitem(self) -> tuple[K, V]:
+        self.evicted += 1
+        return super().popitem()
+
+
+class SharedGeneration:
+    """A number in a file that all workers see: whoever raises it empties every worker's cache."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _locked(path) as file:
+            if file.seek(0, os.SEEK_END) < _COUNT.size:
+                file.truncate(_COUNT.size)
+            self._shared = mmap.mmap(file.fileno(), _COUNT.size)
+
+    def __call__(self) -> int:
+        """The number now."""
+        return int(_COUNT.unpack_from(self._shared)[0])
+
+    def advance(self) -> None:
+        """Raise the number by one."""
+        with _locked(self._path):
+            self._shared[:] = _COUNT.pack(self() + 1)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[BinaryIO]:
+    with path.open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield file
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # a mapping made meanwhile keeps the file open, and so would keep the lock

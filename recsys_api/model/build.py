@@ -1,0 +1,73 @@
+"""From movies to a model, step by step. Build time only: it imports scikit-learn."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from recsys_api.catalog import Catalog, Movie
+from recsys_api.errors import CatalogError
+from recsys_api.model import features
+from recsys_api.model.fields import FIELDS, MAX_FEATURES
+from recsys_api.model.kernel import SimilarityIndex
+from recsys_api.model.store import Model
+from recsys_api.model.titles import TitleIndex
+from recsys_api.model.vocabulary import Vocabulary
+
+NEIGHBOURS = 100
+"""How many of each movie's nearest are kept in the table."""
+
+Progress = Callable[[str, int, int], None]
+"""Told a step's name, how much of it is done and how much there is."""
+
+
+def build(
+    movies: Iterable[Movie],
+    *,
+    source: str,
+    max_features: int = MAX_FEATURES,
+    neighbours: int = NEIGHBOURS,
+    progress: Progress = lambda step, done, total: None,
+) -> Model:
+    """The model of `movies`, in memory. Raises CatalogError for fewer than two movies or a movie_id given twice."""
+    progress("catalog", 0, 1)
+    catalog = Catalog.from_movies(movies)
+    if len(catalog) < 2:
+        raise CatalogError("A model needs at least two movies; look at the report of rows dropped.")
+    rows = list(catalog)
+    counted = 0
+
+    def on_field(name: str) -> None:
+        nonlocal counted
+        progress(f"features: {name}", counted, len(FIELDS))
+        counted += 1
+
+    fitted = features.fit(rows, max_features=max_features, progress=on_field)
+    index = SimilarityIndex.from_matrix(fitted.matrix)
+    progress("titles", 0, 1)
+    titles = TitleIndex.build(
+        ((movie.title, movie.original_title) for movie in rows),
+        years=catalog.years,
+        popular_rows=catalog.popular_rows,
+    )
+    ranked = 0
+
+    def on_block(rows_done: int) -> None:
+        nonlocal ranked
+        ranked += rows_done
+        progress("neighbours", ranked, len(catalog))
+
+    progress("neighbours", 0, len(catalog))
+    table = index.neighbours(neighbours, progress=on_block)
+    return Model(
+        catalog=catalog,
+        index=index,
+        neighbours=table,
+        titles=titles,
+        terms=fitted.terms,
+        vocabulary=Vocabulary.from_terms(fitted.terms, fitted.idf),
+        source=source,
+        settings={
+            "max_features": max_features,
+            "neighbours": neighbours,
+            "field_weights": {field.name: field.weight for field in FIELDS},
+        },
+    )

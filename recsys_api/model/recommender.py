@@ -1,0 +1,138 @@
+"""The one door to the model: recommend, search, popular, random, stats. Answers are rows and scores."""
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from recsys_api.cache import Cache
+from recsys_api.catalog import Catalog
+from recsys_api.errors import MovieNotFound
+from recsys_api.model.kernel import Int32s, TopK
+from recsys_api.model.store import Model
+from recsys_api.model.titles import OTHER_YEAR, TYPO
+
+CONTENT_CEILING = TYPO - OTHER_YEAR - 0.01
+"""The match score of a perfect content match: always below the weakest title match."""
+
+
+class Lookup(NamedTuple):
+    """What the answer of a similarity look-up depends on; the key of the cache."""
+
+    row: int
+    top_k: int
+    min_similarity: float
+    exclude_same_year: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStats:
+    """Facts about a model in use."""
+
+    total_movies: int
+    vocabulary_size: int
+    matrix_shape: tuple[int, int]
+    model_version: str
+    built_at: str
+    source: str
+
+
+class Recommender:
+    """Answers from one model; one per process, shared by its threads. Look-ups go through `cache`."""
+
+    def __init__(self, model: Model, *, cache: Cache[Lookup, TopK] | None = None) -> None:
+        self._model = model
+        self.cache = cache if cache is not None else Cache[Lookup, TopK](1)
+        self.stats = ModelStats(
+            total_movies=len(model.catalog),
+            vocabulary_size=len(model.vocabulary),
+            matrix_shape=model.index.shape,
+            model_version=model.version,
+            built_at=model.built_at,
+            source=model.source,
+        )
+
+    @property
+    def catalog(self) -> Catalog:
+        """The movies, to turn rows into what clients see."""
+        return self._model.catalog
+
+    def recommend(
+        self, movie_id: int, *, top_k: int = 10, min_similarity: float = 0.0, exclude_same_year: bool = False
+    ) -> TopK:
+        """The `top_k` movies most like `movie_id`, best first, ties by movie_id, never the movie itself.
+
+        Only movies of at least `min_similarity` and, if asked, of another year than the movie's; fewer than `top_k`
+        only where the catalogue has no more. Raises MovieNotFound.
+        """
+        lookup = Lookup(self.catalog.row(movie_id), top_k, min_similarity, exclude_same_year)
+        return self.cache.get(lookup, lambda: self._similar(lookup))
+
+    def recommend_many(
+        self, movie_ids: Sequence[int], *, top_k: int = 10, min_similarity: float = 0.0
+    ) -> tuple[dict[int, TopK], dict[int, MovieNotFound]]:
+        """`recommend` for several movies: the answers, and the movie_ids that are unknown."""
+        answers: dict[int, TopK] = {}
+        unknown: dict[int, MovieNotFound] = {}
+        for movie_id in dict.fromkeys(movie_ids):
+            try:
+                answers[movie_id] = self.recommend(movie_id, top_k=top_k, min_similarity=min_similarity)
+            except MovieNotFound as error:
+                unknown[movie_id] = error
+        return answers, unknown
+
+    def search(self, query: str, *, top_k: int = 10) -> TopK:
+        """The `top_k` movies that best match `query`, with match scores in [0, 1] that fall down the list.
+
+        First those whose title matches, by tier and popularity, then those whose content does. Fewer, or none, where
+        no more match at all.
+        """
+        hits = self._model.titles.search(query, top_k)
+        rows, scores = [hit.row for hit in hits], [hit.score for hit in hits]
+        if len(rows) < top_k:
+            content = self._matching_content(query, top_k + len(rows))
+            taken = set(rows)
+            for row, score in zip(content.rows.tolist(), content.scores.tolist(), strict=True):
+                if score > 0 and row not in taken and len(rows) < top_k:
+                    rows.append(row)
+                    scores.append(score)
+        return TopK(np.array(rows, dtype=np.int32), np.array(scores, dtype=np.float32))
+
+    def popular(self, *, top_k: int = 20) -> Int32s:
+        """The rows of the `top_k` most popular movies, best first."""
+        return self.catalog.popular_rows[:top_k]
+
+    def random(self, *, count: int = 10, seed: int | None = None) -> Int32s:
+        """`count` different rows, or all where there are fewer; the same for the same `seed` and model."""
+        total = len(self.catalog)
+        return np.array(random.Random(seed).sample(range(total), min(count, total)), dtype=np.int32)
+
+    def _similar(self, lookup: Lookup) -> TopK:
+        table = self._model.neighbours
+        rows, scores = table.rows[lookup.row], table.scores[lookup.row]
+        lowest = np.float32(lookup.min_similarity)
+        years = self.catalog.years
+        year = years[lookup.row] if lookup.exclude_same_year else 0
+        if not lowest and not year and lookup.top_k <= rows.size:
+            return TopK(rows[: lookup.top_k].copy(), scores[: lookup.top_k].copy())
+        keep = scores >= lowest
+        if year:
+            keep &= years[rows] != year
+        chosen = np.flatnonzero(keep)[: lookup.top_k]
+        table_has_all = rows.size == len(self.catalog) - 1 or scores[-1] < lowest
+        if chosen.size == lookup.top_k or table_has_all:
+            return TopK(rows[chosen], scores[chosen])
+        allowed = years != year if year else np.zeros(0, dtype=np.bool_)
+        live = self._model.index.top_k_of_row(lookup.row, lookup.top_k, allowed=allowed)
+        last = int(np.count_nonzero(live.scores >= lowest))
+        return TopK(live.rows[:last], live.scores[:last])
+
+    def _matching_content(self, query: str, k: int) -> TopK:
+        features, weights, scale = self._model.vocabulary.query(query)
+        if not features.size:
+            return TopK(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
+        rows, scores = self._model.index.top_k(features, weights, k)
+        return TopK(rows, np.minimum(scores * np.float32(scale), np.float32(1)) * np.float32(CONTENT_CEILING))

@@ -1,0 +1,290 @@
+"""Which movie a person means by a few words: titles by tiers, exact before prefix before words before typos."""
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, types
+from rapidfuzz.distance import OSA
+
+from recsys_api.model.kernel import Int32s, Int64s
+from recsys_api.text import fold
+
+EXACT, WORD_PREFIX, PREFIX, ALL_WORDS, TYPO = 1.0, 0.92, 0.88, 0.8, 0.5
+"""The match score of each tier; a typo's rises from 0.5 to 0.75 with its likeness."""
+OTHER_YEAR = 0.04
+"""What a match loses when the query names a year and the movie is of another."""
+
+_Key = TypeVar("_Key", str, int)
+_TYPO_SPAN = 0.25
+_CANDIDATES = 64
+_YEAR = re.compile(r"(?P<title>.*\S)\s+\(?(?P<year>(?:18[7-9]|19\d|20\d)\d)\)?\s*$")
+_ARTICLES = frozenset({"the", "a", "an"})
+_NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
+_LAST_NUMERALS = {"v": "5", "x": "10"}
+
+
+class TitleHit(NamedTuple):
+    """A movie that a query may mean: its row and a match score in [0.46, 1]."""
+
+    row: int
+    score: float
+
+
+def fold_title(title: str) -> str:
+    """`title` as it is compared: folded, without a leading article, Roman numerals as figures."""
+    words = fold(title).split()
+    if len(words) > 1 and words[0] in _ARTICLES:
+        del words[0]
+    for i in range(1, len(words)):
+        words[i] = _NUMERALS.get(words[i], words[i])
+    if len(words) > 1:
+        words[-1] = _LAST_NUMERALS.get(words[-1], words[-1])
+    return " ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class TitleIndex:
+    """Every title and original title, sorted, with its words and trigrams inverted; immutable, in memory or mapped.
+
+    An entry is one folded title of one movie. Entries are in the order of their UTF-8 bytes.
+    """
+
+    entries: npt.NDArray[np.uint8]
+    """uint8: the entries' text, one after the other."""
+    entry_offsets: Int64s
+    entry_rows: Int32s
+    """int32 [entries]: each entry's movie."""
+    entry_trigrams: Int32s
+    """int32 [entries]: how many different trigrams each has."""
+    words: npt.NDArray[np.uint8]
+    """uint8: the different words of all entries, sorted, one after the other."""
+    word_offsets: Int64s
+    word_postings: Int64s
+    word_entries: Int32s
+    trigrams: Int64s
+    """int64: the different trigrams of all entries, ascending, 21 bits a character."""
+    trigram_postings: Int64s
+    trigram_entries: Int32s
+    years: npt.NDArray[np.int16]
+    """int16 [N]: each movie's year."""
+    popularity: Int32s
+    """int32 [N]: each movie's place in the order of popularity."""
+    _scratch: threading.local
+
+    @classmethod
+    def from_arrays(cls, **arrays: npt.NDArray[Any]) -> TitleIndex:
+        """An index over these arrays, named and typed as the attributes are."""
+        return cls(**arrays, _scratch=threading.local())
+
+    @classmethod
+    def build(
+        cls, titles: Iterable[Sequence[str]], *, years: npt.NDArray[np.int16], popular_rows: Int32s
+    ) -> TitleIndex:
+        """The index of each row's `titles`; `years` int16 [N] and `popular_rows` int32 [N], most popular first."""
+        pairs = {(folded, row) for row, names in enumerate(titles) for name in names if (folded := fold_title(name))}
+        entries = sorted((folded.encode(), row) for folded, row in pairs)
+        texts = [text.decode() for text, _ in entries]
+        words, word_postings, word_entries = _invert([set(text.split()) for text in texts])
+        trigrams_of = [_trigrams(text) for text in texts]
+        trigrams, trigram_postings, trigram_entries = _invert(trigrams_of)
+        encoded_words = [word.encode() for word in words]
+        popularity = np.empty(popular_rows.size, dtype=np.int32)
+        popularity[popular_rows] = np.arange(popular_rows.size, dtype=np.int32)
+        return cls.from_arrays(
+            entries=np.frombuffer(b"".join(text for text, _ in entries), dtype=np.uint8),
+            entry_offsets=_offsets(text for text, _ in entries),
+            entry_rows=np.array([row for _, row in entries], dtype=np.int32),
+            entry_trigrams=np.array([len(codes) for codes in trigrams_of], dtype=np.int32),
+            words=np.frombuffer(b"".join(encoded_words), dtype=np.uint8),
+            word_offsets=_offsets(encoded_words),
+            word_postings=word_postings,
+            word_entries=word_entries,
+            trigrams=np.array(trigrams, dtype=np.int64),
+            trigram_postings=trigram_postings,
+            trigram_entries=trigram_entries,
+            years=years,
+            popularity=popularity,
+        )
+
+    def search(self, query: str, k: int) -> list[TitleHit]:
+        """The `k` movies that `query` most likely names, best first, ties by popularity; none where no title is near.
+
+        A year at the end of the query ("heat 1995") prefers the movies of that year. Typos are sought only where no
+        title begins with the query or has all its words.
+        """
+        best: dict[int, float] = {}
+        readings: list[tuple[str, int]] = [(fold_title(query), 0)]
+        if match := _YEAR.match(query):
+            readings.append((fold_title(match["title"]), int(match["year"])))
+        for title, year in readings:
+            if title:
+                self._match_as_typed(title, year, k, best)
+        if not best:
+            for title, year in readings[-1:] if readings[-1][0] else readings[:1]:
+                self._match_typos(title, year, best)
+        hits = [TitleHit(row, score) for row, score in best.items()]
+        hits.sort(key=lambda hit: (-hit.score, self.popularity[hit.row], hit.row))
+        return hits[:k]
+
+    def _match_as_typed(self, title: str, year: int, k: int, best: dict[int, float]) -> None:
+        key = title.encode()
+        first = _lower_bound(self.entries, self.entry_offsets, key)
+        after_exact = _lower_bound(self.entries, self.entry_offsets, key + b"\x00")
+        after_word = _lower_bound(self.entries, self.entry_offsets, key + b"!", low=after_exact)
+        last = _lower_bound(self.entries, self.entry_offsets, key + b"\xff", low=after_word)
+        self._keep(self.entry_rows[first:after_exact], EXACT, year, k, best)
+        self._keep(self.entry_rows[after_exact:after_word], WORD_PREFIX, year, k, best)
+        self._keep(self.entry_rows[after_word:last], PREFIX, year, k, best)
+        self._keep(self._rows_with_words(title.split()), ALL_WORDS, year, k, best)
+
+    def _rows_with_words(self, words: list[str]) -> Int32s:
+        """The rows of entries that have all `words`, the last perhaps only begun; a single short word is not tried."""
+        if len(words) == 1 and len(words[0]) < 3:
+            return self.entry_rows[:0]
+        entries: Int32s | None = None
+        for i, word in enumerate(words):
+            key = word.encode()
+            first = _lower_bound(self.words, self.word_offsets, key)
+            end = key + (b"\xff" if i == len(words) - 1 else b"\x00")
+            last = _lower_bound(self.words, self.word_offsets, end, low=first)
+            having = np.unique(self.word_entries[self.word_postings[first] : self.word_postings[last]])
+            entries = having if entries is None else np.intersect1d(entries, having, assume_unique=True)
+            if not entries.size:
+                break
+        return self.entry_rows[:0] if entries is None else self.entry_rows[entries]
+
+    def _match_typos(self, title: str, year: int, best: dict[int, float]) -> None:
+        if len(title) < 3:
+            return
+        codes = np.array(sorted(_trigrams(title)), dtype=np.int64)
+        places = self.trigrams.searchsorted(codes)
+        known = places < self.trigrams.size
+        places = places[known][self.trigrams[places[known]] == codes[known]]
+        counts: Int32s | None = getattr(self._scratch, "counts", None)
+        if counts is None:
+            counts = self._scratch.counts = np.empty(self.entry_rows.size, dtype=np.int32)
+        candidates = np.empty(min(_CANDIDATES, counts.size), dtype=np.int32)
+        found = _nearest(
+            places, codes.size, self.trigram_postings, self.trigram_entries, self.entry_trigrams, counts, candidates
+        )
+        for entry in candidates[:found].tolist():
+            text = bytes(self.entries[self.entry_offsets[entry] : self.entry_offsets[entry + 1]]).decode()
+            likeness = _likeness(title, text)
+            if likeness:
+                row = int(self.entry_rows[entry])
+                self._raise(row, TYPO + _TYPO_SPAN * likeness, year, best)
+
+    def _keep(self, rows: Int32s, score: float, year: int, k: int, best: dict[int, float]) -> None:
+        """Note the most popular `k` of `rows`, of the wanted year first."""
+        if rows.size > k:
+            order = self.popularity[rows].astype(np.int64)
+            if year:
+                order += np.where(self.years[rows] == year, 0, self.popularity.size)
+            rows = rows[np.argpartition(order, k)[: 2 * k]]
+        for row in rows.tolist():
+            self._raise(row, score, year, best)
+
+    def _raise(self, row: int, score: float, year: int, best: dict[int, float]) -> None:
+        if year and self.years[row] != year:
+            score -= OTHER_YEAR
+        best[row] = max(score, best.get(row, 0.0))
+
+
+def _likeness(query: str, title: str) -> float:
+    """Share of letters that agree, counting swapped neighbours as one edit, of the title or of its beginning.
+
+    0 where more letters differ than a slip of the hand explains: one in four, at most four.
+    """
+    allowed = min(max(1, len(query) // 4), 4)
+    whole = OSA.distance(query, title, score_cutoff=allowed)
+    if whole <= allowed:
+        return 1 - whole / max(len(query), len(title))
+    begun = min(OSA.distance(query, title[:length], score_cutoff=allowed) for length in _begun_lengths(query, title))
+    return 0.9 * (1 - begun / len(query)) if begun <= allowed else 0.0
+
+
+def _begun_lengths(query: str, title: str) -> range:
+    return range(max(1, len(query) - 1), min(len(title), len(query) + 1) + 1) or range(1, 2)
+
+
+def _trigrams(text: str) -> set[int]:
+    codes = [32, *map(ord, text), 32]
+    return {(a << 42) | (b << 21) | c for a, b, c in zip(codes, codes[1:], codes[2:], strict=False)}
+
+
+def _invert(keys_of_entries: Sequence[Iterable[_Key]]) -> tuple[list[_Key], Int64s, Int32s]:
+    """The different keys in order of their bytes, where each one's postings begin, and the postings."""
+    postings: dict[_Key, list[int]] = {}
+    for entry, its_keys in enumerate(keys_of_entries):
+        for key in its_keys:
+            postings.setdefault(key, []).append(entry)
+    keys: list[_Key] = sorted(postings)
+    offsets = np.cumsum([0, *(len(postings[key]) for key in keys)], dtype=np.int64)
+    flat = [entry for key in keys for entry in postings[key]]
+    return keys, offsets, np.array(flat, dtype=np.int32)
+
+
+def _offsets(texts: Iterable[bytes]) -> Int64s:
+    return np.cumsum([0, *map(len, texts)], dtype=np.int64)
+
+
+def _lower_bound(texts: npt.NDArray[np.uint8], offsets: Int64s, key: bytes, *, low: int = 0) -> int:
+    """The first of the sorted texts that is not before `key`."""
+    high = offsets.size - 1
+    while low < high:
+        middle = (low + high) // 2
+        if bytes(texts[offsets[middle] : offsets[middle + 1]]) < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+_IDS = types.Array(types.int32, 1, "C", readonly=True)
+_OFFSETS = types.Array(types.int64, 1, "C", readonly=True)
+
+
+@njit(
+    types.int64(_OFFSETS, types.int64, _OFFSETS, _IDS, _IDS, types.int32[::1], types.int32[::1]),
+    nogil=True,
+    cache=True,
+)
+def _nearest(
+    places: Int64s, query_size: int, postings: Int64s, posting_entries: Int32s, sizes: Int32s,
+    counts: Int32s, best: Int32s,
+) -> int:  # fmt: skip
+    """Put the entries that share most trigrams with the query into `best`; returns how many share any.
+
+    Tversky's index with weight 1 on what the query has alone and 1/4 on what the entry has alone, so that the
+    beginning of a long title is found as well as the whole of a short one.
+    """
+    counts[:] = 0
+    for i in range(places.size):
+        for j in range(postings[places[i]], postings[places[i] + 1]):
+            counts[posting_entries[j]] += 1
+    scores = np.zeros(best.size, dtype=np.float32)
+    found = 0
+    for entry in range(counts.size):
+        common = counts[entry]
+        if common == 0:
+            continue
+        score = np.float32(common / (query_size + 0.25 * (sizes[entry] - common)))
+        if found == best.size:
+            if score <= scores[found - 1]:
+                continue
+        else:
+            found += 1
+        place = found - 1
+        while place > 0 and scores[place - 1] < score:
+            scores[place] = scores[place - 1]
+            best[place] = best[place - 1]
+            place -= 1
+        scores[place] = score
+        best[place] = entry
+    return found

@@ -1,0 +1,132 @@
+"""From free text to the features of a model: the query side of the table of fields."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys_api.model.fields import FIELDS, Field
+from recsys_api.model.kernel import Int32s, Weights, quantise
+from recsys_api.text import STOP_WORDS, fold, phrases, prose
+
+_LONGEST_PHRASE = 4
+_MOST_PHRASES = 30
+"""A word that is part of more phrases than this (a first name) says too little to be matched by itself."""
+
+
+class Query(NamedTuple):
+    """A text as features: what SimilarityIndex.top_k takes, and what its scores are to be multiplied by."""
+
+    features: Int32s
+    weights: Weights
+    scale: float
+    """Makes the best possible score 1, however few fields the text speaks to."""
+
+
+class _Matches(NamedTuple):
+    """What a query says to one field."""
+
+    strengths: dict[int, float]
+    """Columns, each with a strength in (0, 1]."""
+    coverage: float
+    """How much of the query was understood, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """One field's terms as a query meets them."""
+
+    field: Field
+    columns: dict[str, int]
+    by_word: dict[str, list[tuple[int, float]]]
+    """Phrases by each of their words, with the share that the word has in them: people by surname, themes by a part."""
+
+    def matches_prose(self, stems: Sequence[str]) -> _Matches:
+        known = [stem for stem in stems if stem in self.columns]
+        return _Matches({self.columns[stem]: 1.0 for stem in known}, len(known) / max(len(stems), 1))
+
+    def matches_phrases(self, words: Sequence[str]) -> _Matches:
+        """Whole phrases first, the longest before the shorter; then single words of what is left."""
+        found: dict[int, float] = {}
+        coverage = 0.0
+        left = list(words)
+        for phrase in phrases(words, _LONGEST_PHRASE):
+            column = self.columns.get(phrase)
+            inside = phrase.split()
+            if column is not None and phrase not in STOP_WORDS and all(word in left for word in inside):
+                found[column] = 1.0
+                coverage += len(inside)
+                for word in inside:
+                    left.remove(word)
+        for word in left:
+            having = self.by_word.get(word, ())
+            if 0 < len(having) <= _MOST_PHRASES:
+                coverage += max(share for _, share in having)
+                for column, share in having:
+                    found[column] = max(share, found.get(column, 0.0))
+        said = sum(word not in STOP_WORDS for word in words)
+        return _Matches(found, min(coverage / max(said, 1), 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Every feature of a model by its term; immutable."""
+
+    idf: npt.NDArray[np.float32]
+    """float32 [F]."""
+    _blocks: tuple[_Block, ...]
+
+    @classmethod
+    def from_terms(cls, terms: Mapping[str, Sequence[str]], idf: npt.NDArray[np.float32]) -> Vocabulary:
+        """The vocabulary of `terms`, each field's in the order of its columns, and their `idf` float32 [F]."""
+        blocks, offset = [], 0
+        for field in FIELDS:
+            columns = {term: offset + i for i, term in enumerate(terms[field.name])}
+            offset += len(columns)
+            if field.in_queries:
+                blocks.append(_Block(field, columns, {} if field.is_text else _by_word(columns)))
+        return cls(idf, tuple(blocks))
+
+    def __len__(self) -> int:
+        return int(self.idf.size)
+
+    def query(self, text: str) -> Query:
+        """The features that `text` speaks of; none where it has no word of the vocabulary.
+
+        Prose is stemmed; people, keywords and genres are found as whole phrases and, more weakly, by one of their
+        words. A field counts by its weight in queries and by how much of the text it covers; the score of a movie is
+        the mean of its fields' cosines with the text, so weighted.
+        """
+        stems, words = prose(text), fold(text).split()
+        features: list[int] = []
+        parts: list[npt.NDArray[np.float64]] = []
+        total = 0.0
+        for block in self._blocks:
+            strengths, coverage = block.matches_prose(stems) if block.field.is_text else block.matches_phrases(words)
+            if strengths:
+                columns = sorted(strengths)
+                part = np.array([strengths[column] for column in columns]) * self.idf[columns]
+                worth = block.field.in_queries * coverage
+                # a movie's block has the norm sqrt(weight): divided out here, its cosine remains
+                parts.append(part * worth / np.linalg.norm(part) / np.sqrt(block.field.weight))
+                features.extend(columns)
+                total += worth
+        if not features:
+            return Query(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.uint16), 1.0)
+        weights = np.concatenate(parts)
+        norm = float(np.linalg.norm(weights))
+        return Query(np.array(features, dtype=np.int32), quantise(weights / norm), norm / total)
+
+
+def _by_word(columns: Mapping[str, int]) -> dict[str, list[tuple[int, float]]]:
+    by_word: dict[str, list[tuple[int, float]]] = {}
+    for phrase, column in columns.items():
+        words = phrase.split()
+        if len(words) > 1:
+            for word in words:
+                if word not in STOP_WORDS:
+                    by_word.setdefault(word, []).append((column, 1 / len(words)))
+    return by_word

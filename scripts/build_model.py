@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Build a model from a catalogue of movies: read, weigh, rank, write beside, rename."""
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tqdm import tqdm
+
+from recsys_api.catalog.readers import SOURCES, read
+from recsys_api.errors import RecsysError
+from recsys_api.model import store
+from recsys_api.model.build import NEIGHBOURS, build
+from recsys_api.model.fields import FIELDS, MAX_FEATURES
+from recsys_api.model.recommender import Recommender
+
+_SAMPLES = 3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Build, save, and say what came of it; returns the exit status."""
+    arguments = _parse(argv)
+    try:
+        return _build(arguments)
+    except RecsysError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted: nothing was changed.", file=sys.stderr)
+        return 130
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    begun = time.perf_counter()
+    movies, report = read(arguments.source, arguments.input, columns=dict(arguments.column))
+    seconds = {"read": time.perf_counter() - begun}
+    print("\n".join(report.lines()))
+    if arguments.strict and report.rows_dropped:
+        print(f"error: {report.rows_dropped:,} rows were dropped, and --strict allows none.", file=sys.stderr)
+        return 1
+    with _Steps(quiet=arguments.quiet) as steps:
+        model = build(
+            movies,
+            source=arguments.source,
+            max_features=arguments.max_features,
+            neighbours=arguments.neighbours,
+            progress=steps,
+        )
+    seconds |= steps.seconds
+    begun = time.perf_counter()
+    folder = store.save(model, arguments.output)
+    seconds["save"] = time.perf_counter() - begun
+    _summarise(store.load(folder), folder, seconds)
+    return 0
+
+
+def _summarise(model: store.Model, folder: Path, seconds: dict[str, float]) -> None:
+    per_field = ", ".join(f"{field.name} {len(model.terms[field.name]):,}" for field in FIELDS)
+    per_step = ", ".join(f"{step} {spent:.1f}" for step, spent in seconds.items())
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+    print(f"\nmodel      {folder} (also as {folder.parent / store.CURRENT})")
+    print(f"movies     {len(model.catalog):,}")
+    print(f"features   {len(model.vocabulary):,}: {per_field}")
+    print(f"seconds    {sum(seconds.values()):.1f}: {per_step}")
+    print(f"bytes      {size:,}; the build took at most {peak:,.0f} MB of memory")
+    recommender = Recommender(model)
+    for row in recommender.popular(top_k=_SAMPLES).tolist():
+        movie = model.catalog.movie(row)
+        like = recommender.recommend(movie.movie_id, top_k=5)
+        titles = ", ".join(f"{other.title} ({other.year})" for other in map(model.catalog.movie, like.rows.tolist()))
+        print(f"like {movie.title} ({movie.year}): {titles}")
+
+
+class _Steps:
+    """Shows the step at work, and remembers how long each took."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.seconds: dict[str, float] = {}
+        self._quiet = quiet
+        self._step = ""
+        self._bar: tqdm[None] = tqdm(disable=True)
+
+    def __enter__(self) -> _Steps:
+        self._last = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end_step()
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        name = step.partition(":")[0]
+        if name != self._step:
+            self._end_step()
+            self._step = name
+            self._bar = tqdm(total=total, desc=name, leave=False, disable=None if not self._quiet else True)
+        self._bar.set_postfix_str(step.partition(": ")[2])
+        self._bar.update(done - self._bar.n)
+
+    def _end_step(self) -> None:
+        now = time.perf_counter()
+        if self._step:
+            self.seconds[self._step] = self.seconds.get(self._step, 0.0) + now - self._last
+        self._last = now
+        self._bar.close()
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Build a model from a catalogue of movies and make it the current one.",
+        epilog="Examples: build_model.py --source bundled | build_model.py --source kaggle --input movies-dataset.zip"
+        " | build_model.py --source csv --input films.csv --column title=name --column overview=plot."
+        " A running service takes the new model with: kill -HUP <pid of the gunicorn master>.",
+    )
+    parser.add_argument("--source", required=True, choices=sorted(SOURCES), help="what kind of catalogue it is")
+    parser.add_argument("--input", type=Path, help="the file, folder or archive; not for --source bundled")
+    parser.add_argument("--output", type=Path, default=Path("models"), help="folder of models (default: models)")
+    parser.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        type=_mapping,
+        metavar="OURS=THEIRS",
+        help="for csv and parquet: which of their columns is one of ours; may be repeated",
+    )
+    parser.add_argument("--strict", action="store_true", help="fail if any row has to be dropped")
+    parser.add_argument(
+        "--max-features", type=_positive, default=MAX_FEATURES, help=f"features in all (default: {MAX_FEATURES})"
+    )
+    parser.add_argument(
+        "--neighbours", type=_positive, default=NEIGHBOURS, help=f"nearest kept of each (default: {NEIGHBOURS})"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bars; without a terminal there are none")
+    return parser.parse_args(argv)
+
+
+def _mapping(text: str) -> tuple[str, str]:
+    ours, equals, theirs = text.partition("=")
+    if not (ours and equals and theirs):
+        raise argparse.ArgumentTypeError(f"{text!r} is not OURS=THEIRS, as in title=name")
+    return ours, theirs
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

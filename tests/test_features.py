@@ -1,0 +1,104 @@
+"""From movies to features: a budget shared by field, text of any language, and free text matched against it."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys_api.catalog import Movie
+from recsys_api.model.features import fit, spend
+from recsys_api.model.fields import FIELDS, MAX_FEATURES
+from recsys_api.model.vocabulary import Vocabulary
+from recsys_api.text import prose
+
+from .conftest import SIX
+
+NAMES = [field.name for field in FIELDS]
+
+
+def test_weights_and_shares_add_up_to_one() -> None:
+    assert sum(field.weight for field in FIELDS) == pytest.approx(1)
+    assert sum(field.share for field in FIELDS) == pytest.approx(1)
+    assert MAX_FEATURES == 20_000
+
+
+def test_each_block_is_normalised_to_its_weight() -> None:
+    fitted = fit(SIX)
+    start = 0
+    for field in FIELDS:
+        stop = start + len(fitted.terms[field.name])
+        block = fitted.matrix[:, start:stop]
+        norms = np.sqrt(np.asarray(block.multiply(block).sum(axis=1)).ravel())
+        assert np.all(np.isclose(norms, np.sqrt(field.weight), atol=1e-6) | (norms == 0)), field.name
+        start = stop
+    assert start == fitted.matrix.shape[1] == fitted.idf.size
+    assert fitted.matrix.dtype == np.float32
+
+
+def test_people_and_keywords_are_whole_phrases_and_text_is_stemmed() -> None:
+    terms = fit(SIX).terms
+    assert "paolo conti" in terms["directors"]
+    assert "oskar odegard" in terms["directors"]
+    assert "old age" in terms["keywords"]
+    assert "thiev" in terms["overview"] or "thief" in terms["overview"]
+    assert "the" not in terms["overview"]
+    assert "science fiction" in terms["genres"]
+
+
+def test_words_of_other_scripts_count() -> None:
+    movies = [Movie(1, "七人の侍", overview="野武士 農民"), Movie(2, "Жить", overview="чиновник парк")]
+    assert {"野武士", "農民", "чиновник"} <= set(fit(movies).terms["overview"])
+
+
+@given(st.fixed_dictionaries({name: st.integers(0, 30_000) for name in NAMES}), st.integers(1, 30_000))
+def test_the_budget_is_spent_whole_and_nobody_gets_more_than_wanted(wanted: dict[str, int], budget: int) -> None:
+    granted = spend(wanted, budget)
+    assert sum(granted.values()) == min(budget, sum(wanted.values()))
+    assert all(granted[name] <= wanted[name] for name in NAMES)
+
+
+def test_many_words_of_one_field_do_not_push_out_the_people() -> None:
+    granted = spend({"overview": 10**6, "cast": 50_000, **dict.fromkeys(set(NAMES) - {"overview", "cast"}, 0)}, 10_000)
+    assert granted["cast"] > 2500
+
+
+def test_the_budget_keeps_the_terms_that_most_movies_share() -> None:
+    movies = [Movie(i, f"T{i}", keywords=("common", f"rare {i}")) for i in range(30)]
+    kept = fit(movies, max_features=10)
+    assert "common" in kept.terms["keywords"]
+    assert kept.matrix.shape[1] <= 10
+
+
+def test_a_catalogue_without_any_text_has_no_features() -> None:
+    assert fit([Movie(1, "?"), Movie(2, "!")]).matrix.shape == (2, 0)
+
+
+def test_prose_drops_stop_words_and_letters_and_keeps_numbers() -> None:
+    assert prose("The 7 robots were walking, e.g. to a Café") == ["7", "robot", "walk", "cafe"]
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    fitted = fit(SIX)
+    return Vocabulary.from_terms(fitted.terms, fitted.idf)
+
+
+def terms_of(vocabulary: Vocabulary, text: str) -> set[str]:
+    names = [term for terms in fit(SIX).terms.values() for term in terms]
+    return {names[column] for column in vocabulary.query(text).features.tolist()}
+
+
+def test_a_query_finds_stems_whole_phrases_and_surnames(vocabulary: Vocabulary) -> None:
+    assert {"robot", "barn"} <= terms_of(vocabulary, "robots hidden in barns")
+    assert "old age" in terms_of(vocabulary, "a film about old age")
+    assert "paolo conti" in terms_of(vocabulary, "conti")
+    assert terms_of(vocabulary, "zzz") == set()
+
+
+@given(st.text(max_size=100))
+def test_any_text_becomes_a_query_of_norm_at_most_one(vocabulary: Vocabulary, text: str) -> None:
+    query = vocabulary.query(text)
+    assert len(set(query.features.tolist())) == query.features.size == query.weights.size
+    assert np.linalg.norm(query.weights / 32768) <= 1
+    assert query.scale > 0

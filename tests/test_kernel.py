@@ -1,0 +1,88 @@
+"""Top-k similarity is exact, and ordered the same on every machine."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array, csr_matrix
+from sparse_dot_topn import sp_matmul_topn
+
+from recsys_api.model.kernel import WEIGHT_ONE, SimilarityIndex, quantise
+
+
+def random_index(seed: int, rows: int, features: int) -> tuple[SimilarityIndex, np.ndarray]:
+    """An index, and its weights as a dense matrix of whole numbers."""
+    draw = np.random.default_rng(seed)
+    dense = draw.random((rows, features)) * (draw.random((rows, features)) < 0.2)
+    dense /= np.maximum(np.linalg.norm(dense, axis=1, keepdims=True), 1e-9)
+    return SimilarityIndex.from_matrix(csr_array(dense)), quantise(dense).astype(np.int64)
+
+
+def expected(weights: np.ndarray, row: int, k: int, allowed: np.ndarray) -> tuple[list[int], list[float]]:
+    scores = (weights @ weights[row]).astype(np.float32) / np.float32(WEIGHT_ONE**2)
+    candidates = [other for other in range(len(weights)) if other != row and allowed[other]]
+    best = sorted(candidates, key=lambda other: (-scores[other], other))[:k]
+    return best, scores[best].tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 40), st.integers(1, 12), st.integers(1, 50), st.booleans())
+def test_a_look_up_equals_the_dense_product_with_ties_in_the_order_of_rows(
+    seed: int, rows: int, features: int, k: int, masked: bool
+) -> None:
+    index, weights = random_index(seed, rows, features)
+    allowed = np.random.default_rng(seed).random(rows) < 0.5 if masked else np.ones(rows, dtype=bool)
+    found = index.top_k_of_row(seed % rows, k, allowed=allowed)
+    best, scores = expected(weights, seed % rows, k, allowed)
+    assert found.rows.tolist() == best
+    assert found.scores.tolist() == scores
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 60), st.integers(1, 70))
+def test_the_table_of_neighbours_equals_one_look_up_after_another(seed: int, rows: int, k: int) -> None:
+    index, _ = random_index(seed, rows, 12)
+    table = index.neighbours(k, threads=2)
+    assert table.rows.shape == (rows, min(k, rows - 1))
+    for row in range(rows):
+        alone = index.top_k_of_row(row, k)
+        assert table.rows[row].tolist() == alone.rows[: rows - 1].tolist()
+        assert table.scores[row].tolist() == alone.scores[: rows - 1].tolist()
+
+
+def test_scores_agree_with_sparse_dot_topn_on_3000_rows() -> None:
+    index, weights = random_index(7, 3000, 400)
+    matrix = csr_matrix(weights.astype(np.float64) / WEIGHT_ONE)
+    theirs = sp_matmul_topn(matrix, matrix.T.tocsr(), top_n=11, sort=True)
+    ours = index.neighbours(10)
+    for row in range(0, 3000, 17):
+        others = dict(zip(theirs[row].indices, theirs[row].data, strict=True))
+        others.pop(row, None)
+        np.testing.assert_allclose(sorted(others.values(), reverse=True)[:10], ours.scores[row], atol=1e-6)
+
+
+def test_a_row_is_as_similar_to_itself_as_to_its_double_and_never_more_than_one() -> None:
+    dense = np.array([[0.6, 0.8, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
+    index = SimilarityIndex.from_matrix(csr_array(dense))
+    found = index.top_k_of_row(0, 5)
+    assert found.rows.tolist() == [1, 2]
+    assert 0.9999 < found.scores[0] <= 1.0
+    assert found.scores[1] == 0.0
+
+
+def test_progress_is_told_of_every_row() -> None:
+    index, _ = random_index(1, 1500, 20)
+    told: list[int] = []
+    index.neighbours(3, threads=2, progress=told.append)
+    assert sum(told) == 1500
+
+
+def test_what_progress_raises_ends_the_work() -> None:
+    index, _ = random_index(1, 1500, 20)
+
+    def interrupt(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        index.neighbours(3, threads=2, progress=interrupt)
