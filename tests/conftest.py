@@ -1,13 +1,19 @@
-"""What the tests share: six hand-written movies, models of them, and the real data."""
+"""What the tests share: six hand-written movies, models of them and of real data, and a real server."""
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 
 from recsys_api.catalog import Movie
 from recsys_api.model import store
@@ -77,6 +83,31 @@ def six_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return models
 
 
+@dataclass(frozen=True)
+class Service:
+    """A running service."""
+
+    url: str
+    process: subprocess.Popen[str]
+    metrics_dir: Path
+
+    def log(self) -> str:
+        """What the service has printed so far."""
+        return (self.metrics_dir / "log").read_text()
+
+    def get(self, path: str, **arguments: object) -> requests.Response:
+        return requests.get(self.url + path, timeout=10, **arguments)  # type: ignore[arg-type]
+
+    def post(self, path: str, **arguments: object) -> requests.Response:
+        return requests.post(self.url + path, timeout=10, **arguments)  # type: ignore[arg-type]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def wait_until(condition: Callable[[], bool], what: str, deadline: float = DEADLINE_SECONDS) -> None:
     """Return once `condition()` is true; fail after the deadline."""
     between_looks, end = threading.Event(), time.monotonic() + deadline
@@ -85,3 +116,52 @@ def wait_until(condition: Callable[[], bool], what: str, deadline: float = DEADL
             return
         between_looks.wait(0.02)
     pytest.fail(f"{what} did not happen within {deadline:.0f} s")
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def start(
+    model_dir: Path,
+    metrics_dir: Path,
+    *,
+    workers: int = 2,
+    arguments: Sequence[str] = ("-c", "config/gunicorn.conf.py"),
+    **settings: str,
+) -> Service:
+    """A real gunicorn with several workers on a port of its own, ready to serve."""
+    port = free_port()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("RECSYS_")},
+        "RECSYS_MODEL_DIR": str(model_dir),
+        "RECSYS_METRICS_DIR": str(metrics_dir),
+        "RECSYS_PORT": str(port),
+        "WEB_CONCURRENCY": str(workers),
+        **settings,
+    }
+    with (metrics_dir / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", *arguments],
+            cwd=ROOT, env=environment, text=True, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    service = Service(f"http://127.0.0.1:{port}", process, metrics_dir)
+    wait_until(lambda: process.poll() is not None or answers(service.url + "/health/live"), "the service's start")
+    assert process.poll() is None, service.log()
+    return service
+
+
+def stop(service: Service) -> None:
+    service.process.send_signal(signal.SIGTERM)
+    service.process.wait(DEADLINE_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def service(six_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The six movies, served by two workers."""
+    running = start(six_models / store.CURRENT, tmp_path_factory.mktemp("metrics"))
+    yield running
+    stop(running)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys_api.catalog import Movie
-from recsys_api.catalog.readers import read
+from recsys_api.catalog.readers import SOURCES, read
 from recsys_api.catalog.readers.clean import release_date
 from recsys_api.catalog.readers.movielens import split_title
 from recsys_api.catalog.readers.report import ReadReport
@@ -291,6 +291,11 @@ def test_wikipedia_markup_is_taken_out_of_titles(tmp_path: Path) -> None:
     movies, report = read("wikipedia", path)
     assert {movie.title for movie in movies} == {"The Curtain Pole", "Fly by Night", "Naked Gun 33+1⁄3", "[Rec]"}
     assert reasons(report) == {"markup removed from title": 3}
+
+
+def test_every_source_is_documented_in_the_read_me() -> None:
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    assert [source for source in SOURCES if f"`{source}`" not in text] == []
 
 
 def test_the_first_kaggle_sample_is_read_faults_and_all(shared_data: Path) -> None:

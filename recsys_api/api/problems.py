@@ -1,0 +1,82 @@
+"""Every error, from whatever layer, as application/problem+json by the tables of recsys_api.errors."""
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import structlog
+from flask import Flask, Response, current_app, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
+
+from recsys_api.errors import HTTP_PROBLEMS, PROBLEMS, InvalidRequest, ModelUnavailable, Problem, RecsysError
+from recsys_api.metrics.catalogue import UNMATCHED
+from recsys_api.metrics.requests import ENDPOINT, REQUEST_ID
+
+_RETRY_AFTER_SECONDS = 10
+_log = structlog.stdlib.get_logger("recsys_api.errors")
+
+
+def init_app(app: Flask) -> None:
+    """Answer every error of `app` as a problem."""
+    app.register_error_handler(RecsysError, _ours)
+    app.register_error_handler(HTTPException, _of_the_framework)
+    app.register_error_handler(Exception, _unforeseen)
+
+
+def _ours(error: RecsysError) -> Response:
+    problem = PROBLEMS.get(type(error))
+    if problem is None:
+        return _unforeseen(error)
+    more: dict[str, Any] = {"errors": error.errors} if isinstance(error, InvalidRequest) else {}
+    response = _problem(problem, str(error), **more)
+    if isinstance(error, ModelUnavailable):
+        response.headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+        _count_model_error("unavailable")
+    return response
+
+
+def _of_the_framework(error: HTTPException) -> Response:
+    status = error.code or 500
+    if error.response is not None or status < 400:  # an answer of its own, such as a redirect
+        return current_app.make_response(error.get_response())
+    title = HTTP_STATUS_CODES.get(status, "Error")
+    fallback = (Problem(status, title.lower().replace(" ", "-"), title), f"{title}; see /docs.")
+    response = _problem(*HTTP_PROBLEMS.get(status, fallback))
+    for name, value in error.get_headers():
+        if name.lower() not in {"content-type", "content-length"}:
+            response.headers[name] = value
+    return response
+
+
+def _unforeseen(error: Exception) -> Response:
+    _log.error(
+        "unhandled exception",
+        exc_info=error,
+        **{
+            "error.type": type(error).__qualname__,
+            "error.message": str(error),
+            "http.request.id": request.environ.get(REQUEST_ID, ""),
+        },
+    )
+    _count_model_error("internal")
+    return _problem(*HTTP_PROBLEMS[500])
+
+
+def _problem(problem: Problem, detail: str, **more: Any) -> Response:
+    body = {
+        "type": f"/docs#problem-{problem.slug}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": detail,
+        "request_id": request.environ.get(REQUEST_ID, ""),
+        **more,
+    }
+    response = Response(orjson.dumps(body), status=problem.status, mimetype="application/problem+json")
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _count_model_error(kind: str) -> None:
+    metrics = current_app.extensions["recsys_metrics"]
+    metrics.model_errors.labels(kind, request.environ.get(ENDPOINT, UNMATCHED)).inc()

@@ -1,0 +1,72 @@
+"""Movies like a movie."""
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from recsys_api.api import answers, schemas
+from recsys_api.api.accounts import recommending
+from recsys_api.api.operations import operation
+from recsys_api.serving import serving
+
+blueprint = Blueprint("recommendations", __name__, url_prefix="/recommendations")
+
+
+@blueprint.get("/<int:movie_id>")
+@operation(
+    "Movies like a movie", query=schemas.RecommendationsQuery, gives=schemas.Recommendations, errors=(404, 503)
+)
+def by_id(movie_id: int, asked: schemas.RecommendationsQuery) -> Response:
+    return _recommend(movie_id, asked)
+
+
+@blueprint.post("")
+@operation(
+    "Movies like a movie", body=schemas.RecommendationsBody, gives=schemas.Recommendations, errors=(404, 503)
+)
+def by_body(asked: schemas.RecommendationsBody) -> Response:
+    return _recommend(asked.movie_id, asked)
+
+
+@blueprint.post("/batch")
+@operation("Movies like each of several", body=schemas.BatchBody, gives=schemas.BatchRecommendations, errors=(503,))
+def batch(asked: schemas.BatchBody) -> Response:
+    recommender = serving().recommender
+    with recommending(asked.top_k) as account:
+        found, unknown = recommender.recommend_many(
+            asked.movie_ids, top_k=asked.top_k, min_similarity=asked.min_similarity
+        )
+    for movie_id, answer in found.items():
+        account.asked_about(recommender.catalog, movie_id)
+        account.gave(answer)
+    account.missed(len(unknown))
+    return answers.from_model(
+        {
+            "results": {
+                str(movie_id): answers.scored_movies(recommender.catalog, answer) for movie_id, answer in found.items()
+            },
+            "errors": {str(movie_id): str(error) for movie_id, error in unknown.items()},
+            **answers.timed(),
+            "model_version": recommender.stats.model_version,
+        }
+    )
+
+
+def _recommend(movie_id: int, asked: schemas.RecommendationsQuery) -> Response:
+    recommender = serving().recommender
+    with recommending(asked.top_k) as account:
+        answer = recommender.recommend(
+            movie_id,
+            top_k=asked.top_k,
+            min_similarity=asked.min_similarity,
+            exclude_same_year=asked.exclude_same_year,
+        )
+    account.asked_about(recommender.catalog, movie_id)
+    account.gave(answer)
+    return answers.from_model(
+        {
+            "movie_id": movie_id,
+            "recommendations": answers.scored_movies(recommender.catalog, answer),
+            **answers.timed(),
+            "model_version": recommender.stats.model_version,
+        }
+    )

@@ -1,0 +1,254 @@
+"""What requests and answers look like; the same models parse requests and make the OpenAPI description."""
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+_FLAGS = frozenset({"true", "false", "1", "0"})
+
+
+def _flag(value: object) -> object:
+    if isinstance(value, str) and value not in _FLAGS:
+        raise ValueError("should be true, false, 1 or 0")
+    return value
+
+
+class Asked(BaseModel):
+    """Base of everything that a client sends: an unknown name is an error, since it would silently do nothing."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, frozen=True, allow_inf_nan=False)
+
+
+_TopK = Annotated[int, Field(ge=1, le=50, description="How many movies are wanted.", examples=[5])]
+_MinSimilarity = Annotated[
+    float, Field(ge=0, le=1, description="Leave out movies that are less similar than this.", examples=[0.05])
+]
+_MovieId = Annotated[int, Field(description="A movie's id, as searches give it.", examples=["<movie_id>"])]
+
+
+class NothingAsked(Asked):
+    """A call that takes no parameters."""
+
+
+class MetricsQuery(Asked):
+    """What `GET /metrics` takes."""
+
+    names: list[str] = Field(
+        [],
+        alias="name[]",
+        description="Only the metrics of this name; may be repeated.",
+        examples=["http_requests_total"],
+    )
+
+
+class PopularQuery(Asked):
+    """What `GET /movies/popular` takes."""
+
+    top_k: int = Field(20, ge=1, le=100, description="How many movies are wanted.", examples=[5])
+
+
+class RandomQuery(Asked):
+    """What `GET /movies/random` takes."""
+
+    count: int = Field(10, ge=1, le=50, description="How many movies are wanted.", examples=[3])
+    seed: int | None = Field(None, description="The same seed gives the same list.", examples=[7])
+
+
+class RecommendationsQuery(Asked):
+    """What `GET /recommendations/{movie_id}` takes."""
+
+    top_k: _TopK = 10
+    min_similarity: _MinSimilarity = 0.0
+    exclude_same_year: Annotated[
+        bool,
+        BeforeValidator(_flag),
+        Field(description="Leave out movies released in the same year as the source.", examples=[True]),
+    ] = False
+
+
+class RecommendationsBody(RecommendationsQuery):
+    """What `POST /recommendations` takes."""
+
+    movie_id: _MovieId
+
+
+class BatchBody(Asked):
+    """What `POST /recommendations/batch` takes."""
+
+    movie_ids: list[int] = Field(
+        min_length=1, max_length=20, description="The movies to find others for.", examples=[["<movie_id>"]]
+    )
+    top_k: _TopK = 10
+    min_similarity: _MinSimilarity = 0.0
+
+
+class SearchQuery(Asked):
+    """What `GET` and `POST /search` take."""
+
+    query: str = Field(
+        min_length=1,
+        max_length=200,
+        description="A title, perhaps mistyped or with its year, or words about what happens in it.",
+        examples=["seven samurai"],
+    )
+    top_k: _TopK = 10
+
+
+class Movie(BaseModel):
+    """A movie; a field that the catalogue does not know is empty or zero."""
+
+    movie_id: int
+    title: str
+    release_date: str = Field(description="YYYY-MM-DD, YYYY where only the year is known, or empty.")
+    vote_average: float
+    vote_count: int
+    genres: list[str]
+    overview: str
+    original_title: str
+    original_language: str = Field(description="ISO 639-1 code.")
+    directors: list[str]
+    cast: list[str] = Field(description="Leading first, at most ten.")
+    keywords: list[str]
+    countries: list[str] = Field(description="ISO 3166-1 alpha-2 codes.")
+    collection: str = Field(description="The series that the movie belongs to.")
+
+
+class ScoredMovie(Movie):
+    """A movie with its similarity to what was asked about, or, in a search, its match score."""
+
+    similarity: float = Field(ge=0, le=1)
+
+
+class Recommendations(BaseModel):
+    """Movies like one movie."""
+
+    movie_id: int
+    recommendations: list[ScoredMovie] = Field(description="Best first, ties by movie_id, never the movie itself.")
+    request_time: str = Field(description="ISO 8601 with offset.")
+    processing_time_ms: float
+    model_version: str
+
+
+class BatchRecommendations(BaseModel):
+    """Movies like each of several movies."""
+
+    results: dict[str, list[ScoredMovie]] = Field(description="By movie_id.")
+    errors: dict[str, str] = Field(description="By movie_id, why there is no result for it.")
+    request_time: str = Field(description="ISO 8601 with offset.")
+    processing_time_ms: float
+    model_version: str
+
+
+class SearchResults(BaseModel):
+    """Movies that match a query."""
+
+    query: str
+    results: list[ScoredMovie] = Field(description="Titles that match first, then movies whose content does.")
+    request_time: str = Field(description="ISO 8601 with offset.")
+    processing_time_ms: float
+
+
+class Welcome(BaseModel):
+    """Where to go from here."""
+
+    message: str
+    version: str
+    docs: str
+    health: str
+    status: str
+
+
+class Health(BaseModel):
+    """Whether the service can do its work."""
+
+    status: str = Field(description="healthy or unhealthy.")
+    model_loaded: bool
+    uptime_seconds: float
+    total_requests: int = Field(description="Answered by all workers.")
+    model_version: str | None
+    workers: int = Field(description="Live workers.")
+    reason: str | None = Field(None, description="Why it is unhealthy.")
+
+
+class Probe(BaseModel):
+    """A yes or no for a load balancer."""
+
+    status: str
+
+
+class Readiness(Probe):
+    """That a worker can recommend, and from which model."""
+
+    model_version: str
+
+
+class ModelStatus(BaseModel):
+    """The model in short."""
+
+    loaded: bool
+    total_movies: int
+    vocabulary_size: int
+
+
+class CacheMetrics(BaseModel):
+    """The caches of all workers."""
+
+    hits: int
+    misses: int
+    hit_rate: float
+    current_size: int
+
+
+class RequestMetrics(BaseModel):
+    """What all workers have done."""
+
+    recommendations_generated: int
+    search_queries: int
+    model_errors: int
+
+
+class MonitoringSummary(BaseModel):
+    """The most important metrics, for people."""
+
+    model_status: ModelStatus
+    cache_metrics: CacheMetrics
+    request_metrics: RequestMetrics
+
+
+class ModelStatsAnswer(BaseModel):
+    """The model in full."""
+
+    total_movies: int
+    vocabulary_size: int
+    matrix_shape: list[int] = Field(description="Rows and columns.")
+    model_loaded: bool
+    cache_size: int = Field(description="Entries in the caches of all workers.")
+    model_version: str
+    built_at: str
+    source: str
+
+
+class Message(BaseModel):
+    """A sentence."""
+
+    message: str
+
+
+class ProblemError(BaseModel):
+    """One wrong value."""
+
+    loc: list[str | int] = Field(description="Where it is: query, body or path, then the name.")
+    msg: str
+    type: str
+
+
+class ProblemAnswer(BaseModel):
+    """Every error looks like this (RFC 9457)."""
+
+    type: str = Field(description="Where this kind of error is explained.")
+    title: str
+    status: int
+    detail: str = Field(description="What was wrong, and what to do.")
+    request_id: str
+    errors: list[ProblemError] | None = Field(None, description="Each wrong value, of a 422.")

@@ -1,0 +1,40 @@
+"""What one running application holds, in `app.extensions`: settings, metrics, and the model or why there is none."""
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from flask import current_app
+
+from recsys_api.cache import SharedGeneration
+from recsys_api.errors import ModelUnavailable
+from recsys_api.metrics import Metrics
+from recsys_api.model.recommender import Recommender
+from recsys_api.settings import Settings
+
+EXTENSION = "recsys_api"
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Lives as long as its application."""
+
+    settings: Settings
+    metrics: Metrics
+    model: Recommender | ModelUnavailable
+    cache_generation: SharedGeneration
+    """Raised to empty the similarity caches of all workers."""
+    started_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def recommender(self) -> Recommender:
+        """The model's door; raises ModelUnavailable while there is no usable model."""
+        if isinstance(self.model, ModelUnavailable):
+            raise ModelUnavailable(*self.model.args)
+        return self.model
+
+
+def serving() -> Serving:
+    """What the application that answers the current request holds."""
+    held: Serving = current_app.extensions[EXTENSION]
+    return held
