@@ -28,18 +28,24 @@ STOP_WORDS = frozenset(
     soon still such take takes taking than that the their them themselves then there these they this those though
     three through thus to together too took toward towards two under until up upon us use used using very via was
     way we well went were what when where which while who whom whose why will with within without would yet you your
+    directed director film films movie movies starring
     """.split()
 )
 
+_LONGEST_WORD = 40
 _stemmer = snowballstemmer.stemmer("english")
 _stemmer_lock = threading.Lock()
 
 
-@lru_cache(maxsize=200_000)
 def stem(token: str) -> str:
-    """The English Snowball stem of a folded token."""
+    """The English Snowball stem of a folded token; one that is too long for a word stays as it is."""
+    return token if len(token) > _LONGEST_WORD else _stem(token)
+
+
+@lru_cache(maxsize=50_000)
+def _stem(word: str) -> str:
     with _stemmer_lock:  # a stemmer keeps the word it is working on in itself
-        return str(_stemmer.stemWord(token))
+        return str(_stemmer.stemWord(word))
 
 
 def fold(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -11,7 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tqdm import tqdm
+try:
+    from tqdm import tqdm
+except ImportError:
+    sys.exit("error: run it as .venv/bin/python scripts/build_model.py; ./scripts/start_api.sh makes .venv.")
 
 from recsys_api.catalog.readers import SOURCES, read
 from recsys_api.errors import RecsysError
@@ -21,16 +25,21 @@ from recsys_api.model.fields import FIELDS, MAX_FEATURES
 from recsys_api.model.recommender import Recommender
 
 _SAMPLES = 3
+_MODELS = Path(__file__).resolve().parent.parent / "models"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Build, save, and say what came of it; returns the exit status."""
     arguments = _parse(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it leaves nothing half-written either
     try:
         return _build(arguments)
     except RecsysError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except _Saved as saved:
+        print(f"\ninterrupted: the model is saved at {saved}.", file=sys.stderr)
+        return 130
     except KeyboardInterrupt:
         print("\ninterrupted: nothing was changed.", file=sys.stderr)
         return 130
@@ -40,7 +49,7 @@ def _build(arguments: argparse.Namespace) -> int:
     begun = time.perf_counter()
     movies, report = read(arguments.source, arguments.input, columns=dict(arguments.column))
     seconds = {"read": time.perf_counter() - begun}
-    print("\n".join(report.lines()))
+    print("\n".join(report.lines()), flush=True)
     if arguments.strict and report.rows_dropped:
         print(f"error: {report.rows_dropped:,} rows were dropped, and --strict allows none.", file=sys.stderr)
         return 1
@@ -56,8 +65,15 @@ def _build(arguments: argparse.Namespace) -> int:
     begun = time.perf_counter()
     folder = store.save(model, arguments.output)
     seconds["save"] = time.perf_counter() - begun
-    _summarise(store.load(folder), folder, seconds)
+    try:
+        _summarise(store.load(folder), folder, seconds)
+    except KeyboardInterrupt:
+        raise _Saved(folder) from None
     return 0
+
+
+class _Saved(Exception):
+    """Interrupted when the model was saved already."""
 
 
 def _summarise(model: store.Model, folder: Path, seconds: dict[str, float]) -> None:
@@ -120,7 +136,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--source", required=True, choices=sorted(SOURCES), help="what kind of catalogue it is")
     parser.add_argument("--input", type=Path, help="the file, folder or archive; not for --source bundled")
-    parser.add_argument("--output", type=Path, default=Path("models"), help="folder of models (default: models)")
+    parser.add_argument("--output", type=Path, default=_MODELS, help="folder of models (default: models)")
     parser.add_argument(
         "--column",
         action="append",

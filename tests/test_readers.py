@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys_api.catalog import Movie
+from recsys_api.catalog import Catalog, Movie
 from recsys_api.catalog.readers import SOURCES, read
 from recsys_api.catalog.readers.clean import release_date
 from recsys_api.catalog.readers.movielens import split_title
-from recsys_api.catalog.readers.report import ReadReport
+from recsys_api.catalog.readers.report import UNCLOSED, ReadReport
 from recsys_api.catalog.readers.wikipedia import directors_in
 from recsys_api.errors import CatalogError
 
@@ -291,6 +291,94 @@ def test_wikipedia_markup_is_taken_out_of_titles(tmp_path: Path) -> None:
     movies, report = read("wikipedia", path)
     assert {movie.title for movie in movies} == {"The Curtain Pole", "Fly by Night", "Naked Gun 33+1⁄3", "[Rec]"}
     assert reasons(report) == {"markup removed from title": 3}
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_row_and_no_other(tmp_path: Path) -> None:
+    rows = [f"{i},Film {i},\"What happens in {i}\"" for i in range(1, 61)]
+    rows[20] = '21,Film 21,"What happens'
+    table = tmp_path / "films.csv"
+    table.write_text("\n".join(["id,title,overview", *rows]) + "\n")
+    movies, report = read("csv", table)
+    assert (report.read, len(movies)) == (60, 59)
+    assert reasons(report) == {UNCLOSED: 1}
+    assert report.dropped[UNCLOSED].lines == ["films.csv:22"]
+
+
+def test_a_cell_over_several_lines_is_one_cell(tmp_path: Path) -> None:
+    table = tmp_path / "films.csv"
+    table.write_text('id,title,overview\n1,Heat,"Cops,\n\n""robbers""\nand coffee."\n2,Ronin,A case.\n')
+    movies, report = read("csv", table)
+    assert movies[0].overview == 'Cops, "robbers" and coffee.'
+    assert (len(movies), reasons(report)) == (2, {})
+
+
+@pytest.mark.parametrize(
+    "cell", ["{{}}", "[{{}}]", '[{"name": "\\ud83d"}]', "[[[[", "{'a': [1, 2}", '["\\ud800"]', "[1,null]"]
+)
+def test_no_cell_is_too_odd(tmp_path: Path, cell: str) -> None:
+    with (tmp_path / "films.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["id", "title", "genres"], [1, "Heat", cell], [2, "Ronin", "Crime"]])
+    assert [movie.title for movie in read("csv", tmp_path / "films.csv")[0]] == ["Heat", "Ronin"]
+    quoted = '"' + cell.replace('"', '""') + '"'
+    kaggle(tmp_path, f"1,Heat,Heat,1995,7,10,{quoted},x,en", credits=f"cast,crew,id\n{quoted},{quoted},1\n")
+    assert len(Catalog.from_movies(read("kaggle", tmp_path)[0])) == 1
+
+
+@pytest.mark.parametrize("movie_id", ["9" * 20, "-1", "1e5", "x", ""])
+def test_a_movie_id_that_cannot_be_one_drops_its_row(tmp_path: Path, movie_id: str) -> None:
+    (tmp_path / "movies.csv").write_text(f"movieId,title,genres\n{movie_id},Heat (1995),Crime\n2,Ronin (1998),Crime\n")
+    movies, report = read("movielens", tmp_path)
+    assert [movie.movie_id for movie in movies] == [2]
+    assert report.rows_dropped == 1
+
+
+def test_bytes_that_are_not_utf8_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "films.csv").write_bytes("id,title\n1,Amélie\n".encode("latin-1"))
+    movies, report = read("csv", tmp_path / "films.csv")
+    assert movies[0].title == "Am\ufffdlie"
+    assert reasons(report) == {"bytes that are not UTF-8 replaced": 1}
+
+
+def test_nothing_in_a_parquet_table_is_taken_for_a_text(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"title": ["Heat", None, b"Ronin"], "overview": [pd.NA, None, float("nan")]}, dtype=object)
+    frame.iloc[:2].to_parquet(tmp_path / "films.parquet")
+    movies, report = read("parquet", tmp_path / "films.parquet")
+    assert [(movie.title, movie.overview) for movie in movies] == [("Heat", "")]
+    assert reasons(report) == {"blank row": 1}
+
+
+def test_movielens_gives_votes_and_imdb_ids(tmp_path: Path) -> None:
+    (tmp_path / "movies.csv").write_text("movieId,title,genres\n1,Heat (1995),Crime\n2,Ronin (1998),Crime\n")
+    (tmp_path / "ratings.csv").write_text("userId,movieId,rating\n1,1,4.0\n2,1,5.0\n3,1,99\n4,2,x\n")
+    (tmp_path / "links.csv").write_text("movieId,imdbId,tmdbId\n1,0113277,949\nx,1,1\n")
+    heat, ronin = read("movielens", tmp_path)[0]
+    assert (heat.vote_average, heat.vote_count, heat.imdb_id) == (9.0, 2, "tt0113277")
+    assert (ronin.vote_average, ronin.vote_count, ronin.imdb_id) == (0.0, 0, "")
+
+
+@pytest.mark.parametrize("damage", ["encrypted", "bad header", "unknown method"])
+def test_an_archive_that_cannot_be_unpacked_is_one_sentence(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "films.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("movies_metadata.csv", METADATA + "\n1,Heat,Heat,1995,7,1,[],x,en\n")
+    content = bytearray(path.read_bytes())
+    central = content.index(b"PK\x01\x02")
+    if damage == "encrypted":
+        content[6] |= 1
+        content[central + 8] |= 1
+    elif damage == "bad header":
+        content[:4] = b"XXXX"
+    else:
+        content[8] = content[central + 10] = 99
+    path.write_bytes(content)
+    with pytest.raises(CatalogError, match=r"films\.zip/movies_metadata\.csv cannot be read"):
+        read("kaggle", path)
+
+
+def test_a_missing_column_of_ids_is_named(tmp_path: Path) -> None:
+    (tmp_path / "movies_metadata.csv").write_text("ident,title\n1,Heat\n")
+    with pytest.raises(CatalogError, match="no column 'id' or 'tmdb_id'; it has ident, title"):
+        read("kaggle", tmp_path)
 
 
 def test_every_source_is_documented_in_the_read_me() -> None:

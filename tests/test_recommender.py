@@ -128,6 +128,28 @@ def test_search_finds_people_and_themes_by_name_and_by_a_part_of_it(six: Recomme
     assert ids(six, six.search("old age"))[0] == 50
 
 
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("the last heist gina rossi", 50),
+        ("rossi midnight heist", 40),
+        ("iron robot 1999 ann lee", 10),
+        ("film village wedding with jean petit", 60),
+    ],
+)
+def test_a_title_within_a_query_comes_first_where_the_rest_fits(six: Recommender, query: str, first: int) -> None:
+    assert ids(six, six.search(query))[0] == first
+
+
+def test_a_title_within_a_query_is_no_hit_where_nothing_else_fits(six: Recommender) -> None:
+    assert six.search("star boy zzzz qqqq xxxx").scores.max(initial=0) < 0.8
+
+
+@pytest.mark.parametrize(("query", "movies"), [("degard", {30}), ("odegrad", {30}), ("rossy", {40, 50})])
+def test_a_mistyped_name_is_found(six: Recommender, query: str, movies: set[int]) -> None:
+    assert set(ids(six, six.search(query, top_k=len(movies)))) == movies
+
+
 def test_popular_follows_votes_shrunk_to_the_mean_or_else_the_catalogue() -> None:
     in_order = Recommender(build(SIX, source="six"))
     assert in_order.popular().tolist() == [0, 1, 2, 3, 4, 5]

@@ -61,6 +61,8 @@ def test_a_number_that_is_part_of_the_title_is_not_taken_for_a_year(index: Title
     [
         ("angstrom and lodz", "Ångström & Łódź"),
         ("rocky 2", "Rocky II"),
+        ("rocky two", "Rocky II"),
+        ("7 samurai", "Seven Samurai"),
         ("samurai seven", "Seven Samurai"),
         ("七人の侍", "Seven Samurai"),
         ("fabuleux destin", "Amélie"),

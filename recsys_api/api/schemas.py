@@ -112,6 +112,7 @@ class Movie(BaseModel):
     keywords: list[str]
     countries: list[str] = Field(description="ISO 3166-1 alpha-2 codes.")
     collection: str = Field(description="The series that the movie belongs to.")
+    imdb_id: str = Field(description="IMDb's id, as in tt0114709.")
 
 
 class ScoredMovie(Movie):

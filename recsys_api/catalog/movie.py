@@ -31,6 +31,8 @@ class Movie:
     """ISO 3166-1 alpha-2 codes of the countries of origin."""
     collection: str = ""
     """The series that the movie belongs to."""
+    imdb_id: str = ""
+    """IMDb's id, as in `tt0114709`."""
 
     @property
     def year(self) -> int:

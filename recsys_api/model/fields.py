@@ -48,7 +48,7 @@ def _year_windows(movie: Movie) -> list[str]:
 FIELDS = (
     Field("overview", 0.32, 0.40, lambda m: prose(m.overview), is_text=True, most_common=0.10, in_queries=0.30,
           why="What happens, where and to whom; the only field that every source fills."),
-    Field("keywords", 0.18, 0.17, lambda m: _folded(m.keywords), in_queries=0.25,
+    Field("keywords", 0.20, 0.17, lambda m: _folded(m.keywords), in_queries=0.25,
           why="Themes and devices in few words; sharing a rare one says more than sharing a genre."),
     Field("genres", 0.14, 0.02, lambda m: _folded(m.genres), in_queries=0.10,
           why="Mood and promise; films without a genre in common are seldom wanted together."),
@@ -56,7 +56,7 @@ FIELDS = (
           why="Sequels and remakes carry their name."),
     Field("cast", 0.08, 0.18, lambda m: _folded(m.cast[:5]), in_queries=0.15,
           why="The leading five; below them a name no longer brings an audience."),
-    Field("year", 0.07, 0.01, _year_windows, uses_idf=False,
+    Field("year", 0.05, 0.01, _year_windows, uses_idf=False,
           why="Audiences stay near a period, and so do ways of telling a story."),
     Field("directors", 0.06, 0.09, lambda m: _folded(m.directors), in_queries=0.10,
           why="A director's films resemble each other more than their cast or their genre tells."),

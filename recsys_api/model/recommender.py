@@ -13,10 +13,15 @@ from recsys_api.catalog import Catalog
 from recsys_api.errors import MovieNotFound
 from recsys_api.model.kernel import Int32s, TopK
 from recsys_api.model.store import Model
-from recsys_api.model.titles import OTHER_YEAR, TYPO
+from recsys_api.model.titles import NAMED, OTHER_YEAR, TYPO, TitleHit
+from recsys_api.text import STOP_WORDS, fold
 
 CONTENT_CEILING = TYPO - OTHER_YEAR - 0.01
 """The match score of a perfect content match: always below the weakest title match."""
+
+
+_LONGEST_NAMING_QUERY = 16
+_MOST_NAMESAKES = 10
 
 
 class Lookup(NamedTuple):
@@ -91,6 +96,9 @@ class Recommender:
         no more match at all.
         """
         hits = self._model.titles.search(query, top_k)
+        if not hits or hits[0].score < NAMED:
+            named = self._named_within(query)
+            hits = [*named, *(hit for hit in hits if hit.row not in {other.row for other in named})][:top_k]
         rows, scores = [hit.row for hit in hits], [hit.score for hit in hits]
         if len(rows) < top_k:
             content = self._matching_content(query, top_k + len(rows))
@@ -130,8 +138,39 @@ class Recommender:
         last = int(np.count_nonzero(live.scores >= lowest))
         return TopK(live.rows[:last], live.scores[:last])
 
+    def _named_within(self, query: str) -> list[TitleHit]:
+        """The movies whose title is a part of `query` and whom the rest of it fits: "pulp fiction tarantino".
+
+        Of a title of several words it is enough that half of the rest fits.
+        """
+        words = fold(query).split()[:_LONGEST_NAMING_QUERY]
+        for length in range(len(words) - 1, 0, -1):
+            hits = []
+            for start in range(len(words) - length + 1):
+                title, rest = words[start : start + length], words[:start] + words[start + length :]
+                told = [word for word in rest if word not in STOP_WORDS]
+                if all(word in STOP_WORDS for word in title) and not told:
+                    continue
+                needed = len(told) if length == 1 else (len(told) + 1) // 2
+                for row in self._model.titles.rows_titled(" ".join(title))[:_MOST_NAMESAKES]:
+                    fitting = sum(word in self._words_of(row) for word in told)
+                    if fitting >= needed:
+                        hits.append((fitting, TitleHit(row, NAMED)))
+            if hits:
+                hits.sort(key=lambda pair: -pair[0])
+                return list(dict.fromkeys(hit for _, hit in hits))
+        return []
+
+    def _words_of(self, row: int) -> set[str]:
+        movie = self.catalog.movie(row)
+        told = (*movie.directors, *movie.cast, *movie.keywords, *movie.genres, movie.overview, str(movie.year))
+        return set(fold(" ".join(told)).split())
+
     def _matching_content(self, query: str, k: int) -> TopK:
-        features, weights, scale = self._model.vocabulary.query(query)
+        vocabulary = self._model.vocabulary
+        features, weights, scale = vocabulary.query(query)
+        if not features.size:
+            features, weights, scale = vocabulary.query(vocabulary.corrected(query))
         if not features.size:
             return TopK(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
         rows, scores = self._model.index.top_k(features, weights, k)

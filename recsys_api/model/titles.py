@@ -15,8 +15,9 @@ from rapidfuzz.distance import OSA
 from recsys_api.model.kernel import Int32s, Int64s
 from recsys_api.text import fold
 
-EXACT, WORD_PREFIX, PREFIX, ALL_WORDS, TYPO = 1.0, 0.92, 0.88, 0.8, 0.5
-"""The match score of each tier; a typo's rises from 0.5 to 0.75 with its likeness."""
+EXACT, WORD_PREFIX, PREFIX, NAMED, ALL_WORDS, TYPO = 1.0, 0.92, 0.88, 0.84, 0.8, 0.5
+"""The match score of each tier; a typo's rises from 0.5 to 0.75 with its likeness. NAMED is for a title that is part of
+the query, where the rest of the query fits the movie too."""
 OTHER_YEAR = 0.04
 """What a match loses when the query names a year and the movie is of another."""
 
@@ -27,6 +28,13 @@ _YEAR = re.compile(r"(?P<title>.*\S)\s+\(?(?P<year>(?:18[7-9]|19\d|20\d)\d)\)?\s
 _ARTICLES = frozenset({"the", "a", "an"})
 _NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
 _LAST_NUMERALS = {"v": "5", "x": "10"}
+_NUMBER_WORDS = {
+    word: str(number)
+    for number, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+        "seventeen eighteen nineteen twenty".split()
+    )
+}
 
 
 class TitleHit(NamedTuple):
@@ -46,6 +54,13 @@ def fold_title(title: str) -> str:
     if len(words) > 1:
         words[-1] = _LAST_NUMERALS.get(words[-1], words[-1])
     return " ".join(words)
+
+
+def _readings(title: str) -> list[str]:
+    """The folded title, and the same with number words as figures where it has any."""
+    folded = fold_title(title)
+    in_figures = " ".join(_NUMBER_WORDS.get(word, word) for word in folded.split())
+    return list(dict.fromkeys(reading for reading in (folded, in_figures) if reading))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +102,7 @@ class TitleIndex:
         cls, titles: Iterable[Sequence[str]], *, years: npt.NDArray[np.int16], popular_rows: Int32s
     ) -> TitleIndex:
         """The index of each row's `titles`; `years` int16 [N] and `popular_rows` int32 [N], most popular first."""
-        pairs = {(folded, row) for row, names in enumerate(titles) for name in names if (folded := fold_title(name))}
+        pairs = {(folded, row) for row, names in enumerate(titles) for name in names for folded in _readings(name)}
         entries = sorted((folded.encode(), row) for folded, row in pairs)
         texts = [text.decode() for text, _ in entries]
         words, word_postings, word_entries = _invert([set(text.split()) for text in texts])
@@ -119,18 +134,26 @@ class TitleIndex:
         title begins with the query or has all its words.
         """
         best: dict[int, float] = {}
-        readings: list[tuple[str, int]] = [(fold_title(query), 0)]
+        readings = [(title, 0) for title in _readings(query)]
         if match := _YEAR.match(query):
-            readings.append((fold_title(match["title"]), int(match["year"])))
+            readings += [(title, int(match["year"])) for title in _readings(match["title"])]
         for title, year in readings:
-            if title:
-                self._match_as_typed(title, year, k, best)
-        if not best:
-            for title, year in readings[-1:] if readings[-1][0] else readings[:1]:
-                self._match_typos(title, year, best)
+            self._match_as_typed(title, year, k, best)
+        if not best and readings:
+            self._match_typos(*readings[-1], best)
         hits = [TitleHit(row, score) for row, score in best.items()]
         hits.sort(key=lambda hit: (-hit.score, self.popularity[hit.row], hit.row))
         return hits[:k]
+
+    def rows_titled(self, title: str) -> list[int]:
+        """The movies with just this title, the most popular first."""
+        rows: set[int] = set()
+        for reading in _readings(title):
+            key = reading.encode()
+            first = _lower_bound(self.entries, self.entry_offsets, key)
+            last = _lower_bound(self.entries, self.entry_offsets, key + b"\x00", low=first)
+            rows.update(self.entry_rows[first:last].tolist())
+        return sorted(rows, key=lambda row: (self.popularity[row], row))
 
     def _match_as_typed(self, title: str, year: int, k: int, best: dict[int, float]) -> None:
         key = title.encode()

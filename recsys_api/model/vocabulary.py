@@ -7,12 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
 
 from recsys_api.model.fields import FIELDS, Field
 from recsys_api.model.kernel import Int32s, Weights, quantise
 from recsys_api.text import STOP_WORDS, fold, phrases, prose
 
 _LONGEST_PHRASE = 4
+_SHORTEST_MISTYPED, _LONG_WORD = 5, 8
 _MOST_PHRASES = 30
 """A word that is part of more phrases than this (a first name) says too little to be matched by itself."""
 
@@ -92,6 +95,21 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return int(self.idf.size)
+
+    def corrected(self, text: str) -> str:
+        """`text` with each word that is nowhere in the vocabulary replaced by the nearest word of a name or a theme.
+
+        Nearest is one slip of the hand away, or two in a word of eight letters; farther ones stay as they are.
+        """
+        words = []
+        for word in fold(text).split():
+            if len(word) >= _SHORTEST_MISTYPED:
+                slips = 1 if len(word) < _LONG_WORD else 2
+                known = list(dict.fromkeys(word for block in self._blocks for word in block.by_word))
+                nearest = process.extractOne(word, known, scorer=OSA.distance, score_cutoff=slips)
+                word = nearest[0] if nearest else word  # noqa: PLW2901
+            words.append(word)
+        return " ".join(words)
 
     def query(self, text: str) -> Query:
         """The features that `text` speaks of; none where it has no word of the vocabulary.

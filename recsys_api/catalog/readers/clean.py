@@ -19,21 +19,42 @@ Mended = Callable[[str], None]
 """Told the reason whenever a value is mended, or left empty because it cannot be."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\ufeff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACES = re.compile(r"\s+")
 _ISO_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ].*)?")
 _US_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
 _YEAR = re.compile(r"(\d{4})(?:\.0+)?")
 _EMPTY = frozenset({"", "nan", "none", "null", "n/a", "[]", "{}"})
 _ID_BITS = 48
+_MOST_DIGITS = 16  # below 2**53, which is the most that JavaScript holds exactly
+_UNREADABLE = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
+"""What json.loads and ast.literal_eval raise; TypeError for what cannot be a key."""
 
 
 def text(value: object) -> str:
     """Unicode NFC, entities resolved, control characters gone, white space collapsed; nothing for null words."""
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
     if not isinstance(value, str):
-        return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
+        return "" if is_null(value) else str(value)
     if value.isascii() and "&" not in value and value.isprintable() and "  " not in value:
         return value.strip()
+    if not value.isascii():
+        value = _SURROGATE.sub("\ufffd", value)  # half of a pair is no character, and cannot be written as UTF-8
     return _SPACES.sub(" ", _CONTROL.sub("", unicodedata.normalize("NFC", html.unescape(value)))).strip()
+
+
+def is_null(value: object) -> bool:
+    """Whether a cell of any table says nothing: None, NaN, or pandas' NA and NaT."""
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return True
+    return isinstance(value, float) and math.isnan(value)
+
+
+def movie_id(value: object) -> int | None:
+    """A movie_id as any table writes it, None where it is none: it has to fit a signed 64-bit word."""
+    written = text(value).removesuffix(".0")
+    return int(written) if written.isascii() and written.isdigit() and len(written) < _MOST_DIGITS else None
 
 
 def optional(value: object) -> str:
@@ -91,7 +112,7 @@ def literal(value: str, what: str, mended: Mended) -> list[dict[str, Any]]:
         return []
     try:
         found = json.loads(value) if value.lstrip().startswith('[{"') else ast.literal_eval(value)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except _UNREADABLE:
         mended(f"unreadable {what} left empty")
         return []
     if isinstance(found, dict):
@@ -113,11 +134,17 @@ def listed(value: object) -> tuple[str, ...]:
         for parse in (json.loads, ast.literal_eval):
             try:
                 return listed(parse(cleaned))
-            except (ValueError, SyntaxError, MemoryError, RecursionError):
+            except _UNREADABLE:
                 continue
         cleaned = cleaned[1:-1]
     separator = next((mark for mark in "|;," if mark in cleaned), "|")
     return names(cleaned.split(separator))
+
+
+def imdb_id(value: object) -> str:
+    """IMDb's id as IMDb writes it, from that or from its number; empty where it is neither."""
+    written = optional(value).removesuffix(".0").removeprefix("tt")
+    return f"tt{int(written):07d}" if written.isascii() and written.isdigit() and int(written) else ""
 
 
 def stable_id(key: str) -> int:

@@ -9,10 +9,11 @@ from pathlib import Path
 from recsys_api.catalog.movie import Movie
 from recsys_api.catalog.readers import clean
 from recsys_api.catalog.readers.duplicates import without_duplicates
-from recsys_api.catalog.readers.report import ReadReport
+from recsys_api.catalog.readers.report import UNCLOSED, ReadReport
 from recsys_api.catalog.readers.rows import Folder, Row
 
 _ID_COLUMNS = ("id", "tmdb_id")
+_AN_ID = "|".join(_ID_COLUMNS)
 _MOST_VOTES = 1e9
 
 
@@ -22,10 +23,12 @@ def read(path: Path, report: ReadReport, columns: Mapping[str, str]) -> list[Mov
     movies: list[tuple[Movie, str]] = []
     keywords = _keywords(folder, report)
     cast, directors = _credits(folder, report)
-    for row in folder.table("movies_metadata.csv", "title"):
+    for row in folder.table("movies_metadata.csv", _AN_ID, "title"):
         report.read += 1
         movie_id = _movie_id(row)
-        if row.is_blank:
+        if row.broken:
+            report.drop(UNCLOSED, row.place)
+        elif row.is_blank:
             report.drop("blank row", row.place)
         elif movie_id is None:
             report.drop("id is not a number (shifted row)", row.place)
@@ -49,9 +52,7 @@ def read(path: Path, report: ReadReport, columns: Mapping[str, str]) -> list[Mov
 
 
 def _movie_id(row: Row) -> int | None:
-    value = next((row.cells[column] for column in _ID_COLUMNS if column in row.cells), "").strip()
-    value = value.removesuffix(".0")
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 16 else None
+    return clean.movie_id(next((row.cells[column] for column in _ID_COLUMNS if column in row.cells), ""))
 
 
 def _movie(row: Row, movie_id: int, report: ReadReport) -> Movie | None:
@@ -62,8 +63,8 @@ def _movie(row: Row, movie_id: int, report: ReadReport) -> Movie | None:
         if not original:
             return None
         mended("title taken from original_title")
-    if not row.fits:
-        mended("row with too few or too many cells")
+    if row.fault:
+        mended(row.fault)
     collection = clean.literal(cells.get("belongs_to_collection", ""), "collection", mended)
     return Movie(
         movie_id=movie_id,
@@ -77,6 +78,7 @@ def _movie(row: Row, movie_id: int, report: ReadReport) -> Movie | None:
         original_language=clean.optional(cells.get("original_language")),
         countries=_names(cells.get("production_countries", ""), "countries", mended, key="iso_3166_1"),
         collection=clean.optional(collection[0].get("name")) if collection else "",
+        imdb_id=clean.imdb_id(cells.get("imdb_id")),
     )
 
 
@@ -87,9 +89,9 @@ def _names(cell: str, what: str, mended: clean.Mended, *, key: str = "name") -> 
 def _keywords(folder: Folder, report: ReadReport) -> dict[int, tuple[str, ...]]:
     found: dict[int, tuple[str, ...]] = {}
     if "keywords.csv" in folder:
-        for row in folder.table("keywords.csv", "keywords"):
+        for row in folder.table("keywords.csv", _AN_ID, "keywords"):
             movie_id = _movie_id(row)
-            if movie_id is None:
+            if movie_id is None or row.broken:
                 report.repair("keywords.csv row without an id ignored", row.place)
             else:
                 mended = partial(report.repair, place=row.place)
@@ -101,9 +103,9 @@ def _credits(folder: Folder, report: ReadReport) -> tuple[dict[int, tuple[str, .
     cast: dict[int, tuple[str, ...]] = {}
     directors: dict[int, tuple[str, ...]] = {}
     if "credits.csv" in folder:
-        for row in folder.table("credits.csv", "cast", "crew"):
+        for row in folder.table("credits.csv", _AN_ID, "cast", "crew"):
             movie_id = _movie_id(row)
-            if movie_id is None:
+            if movie_id is None or row.broken:
                 report.repair("credits.csv row without an id ignored", row.place)
                 continue
             mended = partial(report.repair, place=row.place)

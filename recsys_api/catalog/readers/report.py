@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 SHOWN_LINES = 5
+UNCLOSED = "a quote is opened and never closed"
+"""Why a row of a CSV file is dropped whose cells nobody can tell apart."""
 
 
 @dataclass(slots=True)

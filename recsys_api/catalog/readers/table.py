@@ -11,8 +11,8 @@ from typing import Any
 from recsys_api.catalog.movie import Movie
 from recsys_api.catalog.readers import clean
 from recsys_api.catalog.readers.duplicates import without_duplicates
-from recsys_api.catalog.readers.report import ReadReport
-from recsys_api.catalog.readers.rows import readable, table
+from recsys_api.catalog.readers.report import UNCLOSED, ReadReport
+from recsys_api.catalog.readers.rows import Row, readable, table
 from recsys_api.errors import CatalogError
 
 OURS = tuple(field.name for field in fields(Movie))
@@ -39,7 +39,7 @@ def read_csv(path: Path, report: ReadReport, columns: Mapping[str, str]) -> list
     with readable(str(path)):
         file = path.open("rb")
     with closing(table(file, str(path), path.name)) as rows:
-        return _movies(((row.cells, row.place, row.fits) for row in rows), path, report, columns)
+        return _movies(rows, path, report, columns)
 
 
 def read_parquet(path: Path, report: ReadReport, columns: Mapping[str, str]) -> list[Movie]:
@@ -52,28 +52,37 @@ def read_parquet(path: Path, report: ReadReport, columns: Mapping[str, str]) -> 
         raise CatalogError(f"{path} is not a readable Parquet file ({error}).") from error
     names = [str(name) for name in frame.columns]
     values = zip(*(frame[column].tolist() for column in frame.columns), strict=True)
-    rows = ((dict(zip(names, row, strict=True)), f"{path.name}:{i}", True) for i, row in enumerate(values, 1))
+    rows = (Row(f"{path.name}:{i}", dict(zip(names, row, strict=True))) for i, row in enumerate(values, 1))
     return _movies(rows, path, report, columns)
 
 
 def _movies(
-    rows: Iterator[tuple[dict[str, Any], str, bool]], path: Path, report: ReadReport, columns: Mapping[str, str]
+    rows: Iterator[Row], path: Path, report: ReadReport, columns: Mapping[str, str]
 ) -> list[Movie]:
     movies: list[tuple[Movie, str]] = []
     theirs: dict[str, str] = {}
-    for cells, place, fits in rows:
-        theirs = theirs or _match_columns(list(cells), path, columns)
+    for row in rows:
+        theirs = theirs or _match_columns(list(row.cells), path, columns)
         report.read += 1
-        ours = {name: cells[column] for name, column in theirs.items()}
-        if not any(clean.optional(value) if isinstance(value, str) else value is not None for value in ours.values()):
-            report.drop("blank row", place)
+        ours = {name: row.cells[column] for name, column in theirs.items()}
+        if row.broken:
+            report.drop(UNCLOSED, row.place)
             continue
-        movie = _movie(ours, fits, partial(report.repair, place=place))
+        if all(map(_is_empty, ours.values())):
+            report.drop("blank row", row.place)
+            continue
+        movie = _movie(ours, row.fault, partial(report.repair, place=row.place))
         if isinstance(movie, Movie):
-            movies.append((movie, place))
+            movies.append((movie, row.place))
         else:
-            report.drop(movie, place)
+            report.drop(movie, row.place)
     return without_duplicates(movies, report)
+
+
+def _is_empty(value: Any) -> bool:
+    if isinstance(value, str | bytes):
+        return not clean.optional(value)
+    return not len(value) if hasattr(value, "__len__") else clean.is_null(value)
 
 
 def _match_columns(there: list[str], path: Path, columns: Mapping[str, str]) -> dict[str, str]:
@@ -95,22 +104,21 @@ def _match_columns(there: list[str], path: Path, columns: Mapping[str, str]) -> 
     return found
 
 
-def _movie(cells: Mapping[str, Any], fits: bool, mended: clean.Mended) -> Movie | str:
+def _movie(cells: Mapping[str, Any], fault: str, mended: clean.Mended) -> Movie | str:
     """The movie of a row, or why there is none."""
     title, original = clean.optional(cells.get("title")), clean.optional(cells.get("original_title"))
     if not title:
         if not original:
             return "no title"
         mended("title taken from original_title")
-    if not fits:
-        mended("row with too few or too many cells")
+    if fault:
+        mended(fault)
     date = clean.release_date(cells.get("release_date"), mended)
-    movie_id = clean.stable_id(f"{title or original}\n{date[:4]}")
+    movie_id: int | None = clean.stable_id(f"{title or original}\n{date[:4]}")
     if "movie_id" in cells:
-        written = clean.text(cells["movie_id"]).removesuffix(".0")
-        if not (written.isascii() and written.isdigit() and len(written) < 16):
-            return "movie_id is not a number"
-        movie_id = int(written)
+        movie_id = clean.movie_id(cells["movie_id"])
+    if movie_id is None:
+        return "movie_id is not a number"
     lists = {name: clean.listed(cells.get(name)) for name in _LISTS}
     return Movie(
         movie_id=movie_id,
@@ -127,4 +135,5 @@ def _movie(cells: Mapping[str, Any], fits: bool, mended: clean.Mended) -> Movie 
         keywords=lists["keywords"],
         countries=lists["countries"],
         collection=clean.optional(cells.get("collection")),
+        imdb_id=clean.imdb_id(cells.get("imdb_id")),
     )
