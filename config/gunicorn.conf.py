@@ -1,7 +1,10 @@
 """How gunicorn runs the service. Workers come from WEB_CONCURRENCY, everything else from RECSYS_ settings."""
+import errno
 import os
 import socket
 import sys
+
+from gunicorn.glogging import Logger
 
 from recsys_api.errors import ModelUnavailable, SettingsError
 from recsys_api.settings import Settings
@@ -10,35 +13,70 @@ try:
     _settings = Settings.from_environment()
 except SettingsError as error:
     sys.exit(f"error: {error}")
+_workers = int(os.environ.get("WEB_CONCURRENCY", "1"))  # gunicorn has refused already what is no number
+if _workers < 1:
+    sys.exit(f"error: WEB_CONCURRENCY={_workers} cannot be used: it is the number of worker processes, at least 1.")
 
 # Before prometheus_client is imported anywhere, so that it counts in files that all workers share.
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_settings.metrics_dir)
 
+from recsys_api import logs  # noqa: E402
+from recsys_api.metrics import slots  # noqa: E402
+from recsys_api.worker import Worker  # noqa: E402
+
+if reason := slots.unusable(_settings.metrics_dir, _workers):
+    sys.exit(
+        f"error: workers cannot count together in {_settings.metrics_dir} ({reason}); "
+        "set RECSYS_METRICS_DIR to a folder on a local disk that can be written and is not full."
+    )
+logs.configure(_settings)
+
+
+class _OneForm(Logger):
+    """gunicorn's own messages, in the form of all others."""
+
+    def setup(self, cfg):
+        super().setup(cfg)
+        for log in (self.error_log, self.access_log):
+            log.handlers.clear()
+            log.propagate = True
+
+
 wsgi_app = "wsgi:app"
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
-worker_class = "gthread"
+worker_class = Worker
 threads = _settings.threads
 timeout = _settings.timeout
 graceful_timeout = _settings.timeout
 keepalive = 5
+pidfile = str(_settings.metrics_dir / "gunicorn.pid")
 max_requests = _settings.max_requests
 max_requests_jitter = _settings.max_requests // 10
 preload_app = True  # one mapped model and one set of compiled kernels for all workers
 control_socket_disable = True  # it would be shared by every service of this user, and needs a home to write to
+logger_class = _OneForm
+loglevel = _settings.log_level
 accesslog = None  # the application logs each request itself
+
+
+def _held(server):
+    """What the application holds: settings, metrics and the model."""
+    from recsys_api.serving import EXTENSION
+
+    return server.app.wsgi().extensions[EXTENSION]
 
 
 def on_starting(server):
     """Refuse at once what cannot work: a missing model, a taken port, workers that would each count for themselves."""
-    from recsys_api.serving import EXTENSION
-
-    here = server.app.wsgi().extensions[EXTENSION]
+    here = _held(server)
     if isinstance(here.model, ModelUnavailable):
         sys.exit(f"error: {here.model}")
-    if not here.metrics.counts_with_others:
+    if not here.metrics.slots.counts_with_others:
         sys.exit("error: prometheus_client was imported before config/gunicorn.conf.py could set its shared folder.")
     _refuse_taken_port(_settings.host, _settings.port)
-    here.metrics.workers.labels("expected").set(server.cfg.workers)
+    slots.tidy_all(_settings.metrics_dir)
+    here.metrics.slots.expected = server.cfg.workers
+    here.metrics.snapshot()  # the workers inherit what it learns about the series
 
 
 def on_reload(server):
@@ -57,7 +95,8 @@ def when_ready(server):
         f"  docs     {url}/docs\n"
         f"  health   {url}/health\n"
         f"  metrics  {url}/metrics\n"
-        f"  try      {url}/search?query=seven+samurai",
+        f"  try      {url}/search?query=seven+samurai\n"
+        f"  reload   kill -HUP {os.getpid()}",
         file=sys.stderr,
         flush=True,
     )
@@ -65,21 +104,18 @@ def when_ready(server):
 
 def nworkers_changed(server, new_value, old_value):
     """Keep the expected number of workers in the metrics."""
-    server.app.wsgi().extensions["recsys_metrics"].workers.labels("expected").set(new_value)
+    _held(server).metrics.slots.expected = new_value
 
 
 def pre_fork(server, worker):
     """Give the worker the lowest slot that no live worker has."""
-    from recsys_api.metrics import slots
-
-    worker.slot = slots.lowest_free(other.slot for other in server.WORKERS.values())
+    taken = [other.slot for other in server.WORKERS.values()]
+    worker.slot = _held(server).metrics.slots.reserve(taken, _settings.metrics_dir)
 
 
 def post_fork(server, worker):
     """Count in the slot's files from here on."""
-    from recsys_api.metrics import slots
-
-    slots.become(worker.slot)
+    _held(server).metrics.slots.take(worker.slot)
 
 
 def post_worker_init(worker):
@@ -89,21 +125,33 @@ def post_worker_init(worker):
     worker_started(worker.app.wsgi())
 
 
-def child_exit(server, worker):
-    """Free the slot."""
-    from recsys_api.metrics import slots
+def worker_abort(worker):
+    """Log what a worker was doing that hung for longer than the timeout."""
+    for environ in _held(worker).metrics.requests_in_progress():
+        logs.request_aborted(environ)
 
-    slots.free(worker.slot)
+
+def worker_exit(server, worker):
+    """Say why the worker ends, where it still can."""
+    if worker.pid == os.getpid():
+        recycled = worker.nr >= worker.max_requests
+        _held(server).metrics.slots.say_farewell("recycled" if recycled else "exit")
+
+
+def child_exit(server, worker):
+    """Count the worker's end and free its slot."""
+    _held(server).metrics.worker_ended(worker.slot, timed_out=worker.aborted)
 
 
 def _refuse_taken_port(host, port):
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-        except OSError as error:
-            sys.exit(
-                f"error: cannot listen on {host}:{port} ({error.strerror}); "
-                "stop what listens there or set RECSYS_PORT or RECSYS_HOST."
-            )
+    except OSError as error:
+        remedy = {
+            errno.EADDRINUSE: "stop what listens there, or set RECSYS_PORT to another port",
+            errno.EACCES: "set RECSYS_PORT to 1024 or more",
+        }.get(error.errno, "set RECSYS_HOST to an address of this machine")
+        sys.exit(f"error: cannot listen on {host}:{port} ({error.strerror}); {remedy}.")

@@ -20,9 +20,10 @@ from recsys_api.settings import Settings
 from recsys_api.version import __version__
 
 MOST_BODY_BYTES = 64 * 1024
+_STATUSES_OF_FILES = (200, 206, 304, 404, 416, 500)
 
 root = Blueprint("root", __name__)
-_log = structlog.stdlib.get_logger("recsys_api")
+_log = structlog.get_logger()
 
 
 def create_app(settings: Settings | None = None, *, recommender: Recommender | None = None) -> Flask:
@@ -34,8 +35,8 @@ def create_app(settings: Settings | None = None, *, recommender: Recommender | N
     settings = settings or Settings.from_environment()
     logs.configure(settings)
     settings.metrics_dir.mkdir(parents=True, exist_ok=True)
-    metrics = Metrics(settings.metrics_dir)
     generation = SharedGeneration(settings.metrics_dir / "cache.generation")
+    metrics = Metrics(settings.metrics_dir, cache_generation=generation)
     model: Recommender | ModelUnavailable
     try:
         model = recommender or _open_model(settings, generation)
@@ -46,6 +47,7 @@ def create_app(settings: Settings | None = None, *, recommender: Recommender | N
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY_BYTES
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # no redirects: a path is served or it is not
     app.extensions[EXTENSION] = Serving(settings, metrics, model, generation)
     for blueprint in (
         root, movies.blueprint, recommendations.blueprint, search.blueprint, ops.blueprint, openapi.blueprint,
@@ -54,13 +56,31 @@ def create_app(settings: Settings | None = None, *, recommender: Recommender | N
     problems.init_app(app)
     if settings.cors_origins:
         CORS(app, origins=list(settings.cors_origins), expose_headers=["X-Request-ID", "ETag"])
-    metrics.init_app(app, identify=logs.new_request_id, finished=logs.request_finished)
-    metrics.expect_unmatched(HTTP_PROBLEMS)
-    for rule, method, declared in openapi.operations(app):
-        metrics.expect(rule.rule, [method], [*declared.statuses, *((304,) if method == "GET" else ())])
-    if not metrics.counts_with_others:
+        app.after_request(_vary_by_origin)
+    metrics.init_app(app, begun=logs.request_begun, finished=logs.request_finished)
+    _expect_every_series(app, metrics)
+    if not metrics.slots.counts_with_others:
         worker_started(app)
     return app
+
+
+def _vary_by_origin(response: Response) -> Response:
+    """Keep caches from giving one page's answer to another, which flask-cors does only where an origin matches."""
+    response.vary.add("Origin")
+    return response
+
+
+def _expect_every_series(app: Flask, metrics: Metrics) -> None:
+    """Let every series that a route can count exist from the start."""
+    metrics.expect_unmatched(HTTP_PROBLEMS)
+    declared = {(rule.rule, method): call for rule, method, call in openapi.operations(app)}
+    for rule in app.url_map.iter_rules():
+        for method in rule.methods or ():
+            call = declared.get((rule.rule, "GET" if method == "HEAD" else method))
+            statuses = set(call.statuses) if call else {200, 500} if method == "OPTIONS" else set(_STATUSES_OF_FILES)
+            metrics.expect(rule.rule, [method], statuses | ({304} if method in {"GET", "HEAD"} else set()))
+        if rule.endpoint.startswith(f"{recommendations.blueprint.name}."):
+            metrics.expect_recommendations(rule.rule)
 
 
 def worker_started(app: Flask) -> None:
@@ -72,7 +92,7 @@ def worker_started(app: Flask) -> None:
         cache = here.model.cache
         here.metrics.describe_model(here.model.stats, cache.maxsize)
         here.metrics.expect_genres(here.model.catalog.genres)
-        cache.on_event = lambda event: here.metrics.count_cache_event(event, cache.currsize)
+        cache.on_event = here.metrics.count_cache_event
 
 
 def reopen_model(app: Flask) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, Literal, TypeVar
+from typing import Any, BinaryIO, Generic, Literal, NamedTuple, TypeVar
 
 import cachetools
 
@@ -23,6 +23,14 @@ _COUNT = struct.Struct("<q")
 _MISSING: Any = object()
 
 
+class CacheState(NamedTuple):
+    """How full a cache is."""
+
+    currsize: int
+    generation: int
+    """The one in which it was last emptied."""
+
+
 class Cache(Generic[K, V]):
     """Least recently used, at most `maxsize` entries, safe to share between threads.
 
@@ -32,8 +40,8 @@ class Cache(Generic[K, V]):
     """
 
     def __init__(self, maxsize: int, *, generation: Callable[[], int] = lambda: 0) -> None:
-        self.on_event: Callable[[CacheEvent], None] = lambda event: None
-        """Hears of every hit, miss and eviction, outside the lock."""
+        self.on_event: Callable[[CacheEvent, CacheState], None] = lambda event, state: None
+        """Hears of every hit, miss and eviction, outside the lock, and of the state then."""
         self._entries = _Entries[K, V](maxsize)
         self._pending: dict[K, Future[V]] = {}
         self._lock = threading.Lock()
@@ -60,16 +68,14 @@ class Cache(Generic[K, V]):
             pending = None if value is not _MISSING else self._pending.get(key)
             if value is _MISSING and pending is None:
                 future = self._pending[key] = Future()
+            state = self._state()
         if value is not _MISSING:
-            self.on_event("hit")
+            self.on_event("hit", state)
             return value
         if pending is not None:
-            self.on_event("hit")
+            self.on_event("hit", state)
             return pending.result()
-        try:
-            return self._fill(key, compute, future)
-        finally:
-            self.on_event("miss")
+        return self._fill(key, compute, future)
 
     def _fill(self, key: K, compute: Callable[[], V], future: Future[V]) -> V:
         try:
@@ -77,7 +83,9 @@ class Cache(Generic[K, V]):
         except BaseException as error:
             with self._lock:
                 self._is_awaited(key, future)
+                state = self._state()
             future.set_exception(error)
+            self.on_event("miss", state)
             raise
         evicted = 0
         with self._lock:
@@ -86,10 +94,15 @@ class Cache(Generic[K, V]):
                 before = self._entries.evicted
                 self._entries[key] = value
                 evicted = self._entries.evicted - before
+            state = self._state()
         future.set_result(value)
+        self.on_event("miss", state)
         for _ in range(evicted):
-            self.on_event("eviction")
+            self.on_event("eviction", state)
         return value
+
+    def _state(self) -> CacheState:
+        return CacheState(len(self._entries), self._generation_seen)
 
     def _is_awaited(self, key: K, future: Future[V]) -> bool:
         """Whether this computation is still the one for `key`; it no longer is when all was forgotten meanwhile."""

@@ -48,8 +48,8 @@ class MovieNotFound(RecsysError, LookupError):
     """No movie of the catalogue has this `movie_id`."""
 
     def __init__(self, movie_id: int) -> None:
-        shown = str(movie_id) if abs(movie_id) < 10**20 else "so large"
-        super().__init__(f"No movie has the movie_id {shown}; find one with /search?query=<title>.")
+        shown = f"the movie_id {movie_id}" if abs(movie_id) < 10**20 else "a movie_id of so many digits"
+        super().__init__(f"No movie has {shown}; find one with /search?query=<title>.")
         self.movie_id = movie_id
 
 
@@ -108,6 +108,14 @@ HTTP_PROBLEMS: dict[int, tuple[Problem, str]] = {
         (
             Problem(413, "body-too-large", "The body is too large"),
             "A body may have at most 64 KiB; ask for less at once.",
+        ),
+        (
+            Problem(414, "address-too-long", "The address is too long"),
+            "A line with an address may have at most 4,094 bytes; send what is long as a JSON body.",
+        ),
+        (
+            Problem(431, "headers-too-large", "The headers are too large"),
+            "There may be at most 100 headers of 8,190 bytes each; send fewer or shorter ones.",
         ),
         (
             Problem(500, "internal-error", "Something went wrong on our side"),

@@ -28,7 +28,7 @@ def health() -> Response:
         "uptime_seconds": round(time.time() - snapshot.value("process_start_time_seconds"), 3),
         "total_requests": int(snapshot.total("http_requests_total")),
         "model_version": None if reason else here.recommender.stats.model_version,
-        "workers": max(int(snapshot.value("gunicorn_workers", state="live")), 1),
+        "workers": int(snapshot.value("gunicorn_workers", state="live")),
     }
     return answers.fresh({**content, "reason": reason}, status=503) if reason else answers.fresh(content)
 

@@ -1,8 +1,7 @@
 """What one running application holds, in `app.extensions`: settings, metrics, and the model or why there is none."""
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from flask import current_app
 
@@ -24,7 +23,6 @@ class Serving:
     model: Recommender | ModelUnavailable
     cache_generation: SharedGeneration
     """Raised to empty the similarity caches of all workers."""
-    started_at: float = field(default_factory=time.monotonic)
 
     @property
     def recommender(self) -> Recommender:

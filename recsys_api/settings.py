@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from recsys_api.errors import SettingsError
 
 PREFIX = "RECSYS_"
+_ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
 _FOR_TESTS = "RECSYS_TEST_"
 
 
@@ -52,6 +54,14 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _check(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is not an origin, such as https://example.org, without a path; or *")
+        return origins
+
     @classmethod
     def from_environment(cls) -> Settings:
         """The settings as the environment has them.
@@ -77,4 +87,6 @@ def _refuse_unknown_names() -> None:
 
 def _sentence(problem: ErrorDetails) -> str:
     name = PREFIX + str(problem["loc"][0]).upper()
-    return f"{name}={str(problem['input'])!r} cannot be used: {problem['msg'][:1].lower()}{problem['msg'][1:]}."
+    message = problem["msg"].removeprefix("Value error, ")
+    given = ",".join(problem["input"]) if isinstance(problem["input"], tuple) else str(problem["input"])
+    return f"{name}={given!r} cannot be used: {message[:1].lower()}{message[1:]}."

@@ -1,5 +1,5 @@
-# Sourced by the other scripts: makes .venv hold exactly what the given requirements files pin, and nothing is done
-# when it already does. Usage: setup_venv requirements.txt [requirements-dev.txt]
+# Sourced by the other scripts: makes .venv hold exactly what the given requirements files pin, and does nothing when it
+# already does. Usage: setup_venv requirements.txt [requirements-dev.txt]
 
 die() {
     echo "error: $*" >&2
@@ -19,12 +19,14 @@ find_python() {
 }
 
 setup_venv() {
-    local python file missing=() arguments=()
+    local python file status missing=() arguments=()
     for file in "$@"; do
         [ -x .venv/bin/python ] && cmp -s "$file" ".venv/installed-$file" || missing+=("$file")
     done
     [ ${#missing[@]} -eq 0 ] && return
-    if [ ! -x .venv/bin/python ]; then
+    [ -w . ] || die "$PWD cannot be written, and .venv has to be made there; clone to a folder of yours."
+    trap 'echo; die "interrupted; start again to go on."' INT TERM
+    if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then # also when an earlier start was interrupted
         python=$(find_python) || exit 1
         echo "Creating .venv with $("$python" --version) ..."
         rm -rf .venv
@@ -33,7 +35,11 @@ setup_venv() {
     fi
     echo "Installing what $* pins; the first time takes a minute or two ..."
     for file in "$@"; do arguments+=(-r "$file"); done
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check "${arguments[@]}" ||
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "${arguments[@]}" || {
+        status=$?
+        [ $status -lt 128 ] || die "interrupted; start again to go on."
         die "the packages could not be installed; is there a network, or a proxy to set?"
+    }
     for file in "$@"; do cp "$file" ".venv/installed-$file"; done
+    trap - INT TERM
 }

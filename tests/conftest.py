@@ -1,6 +1,7 @@
 """What the tests share: six hand-written movies, models of them and of real data, and a real server."""
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -11,15 +12,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+from prometheus_client.parser import text_string_to_metric_families
 
 from recsys_api.catalog import Movie
 from recsys_api.model import store
 from recsys_api.model.build import build
 from recsys_api.model.recommender import Recommender
 
+BANNER = ("Movie Recommendation API:", "  ")
+Series = tuple[str, frozenset[tuple[str, str]]]
 ROOT = Path(__file__).resolve().parent.parent
 DEADLINE_SECONDS = 30.0
 
@@ -95,6 +100,23 @@ class Service:
         """What the service has printed so far."""
         return (self.metrics_dir / "log").read_text()
 
+    def events(self) -> list[dict[str, Any]]:
+        """The lines of the log, each of which has to be a JSON object, but for the banner."""
+        return [json.loads(line) for line in self.log().splitlines() if line and not line.startswith(BANNER)]
+
+    def scrape(self, query: str = "", **headers: str) -> dict[Series, float]:
+        """All samples of a scrape, by name and labels."""
+        text = self.get("/metrics" + query, headers=headers).text
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def metric(self, name: str, **labels: str) -> float:
+        """One sample of a scrape, 0 where there is none."""
+        return self.scrape().get((name, frozenset(labels.items())), 0.0)
+
     def get(self, path: str, **arguments: object) -> requests.Response:
         return requests.get(self.url + path, timeout=10, **arguments)  # type: ignore[arg-type]
 
@@ -151,6 +173,8 @@ def start(
     service = Service(f"http://127.0.0.1:{port}", process, metrics_dir)
     wait_until(lambda: process.poll() is not None or answers(service.url + "/health/live"), "the service's start")
     assert process.poll() is None, service.log()
+    if arguments[0] == "-c":  # our configuration, with which the workers know of each other
+        wait_until(lambda: service.get("/health").json()["workers"] == workers, "all workers' start")
     return service
 
 

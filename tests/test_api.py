@@ -1,8 +1,11 @@
 """The HTTP contract, on a real gunicorn with two workers and six movies."""
 from __future__ import annotations
 
+import http.client
+import json
 import re
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -288,10 +291,82 @@ def test_clearing_the_cache_reaches_every_worker(service: Service) -> None:
 
 
 def test_a_worker_has_imported_neither_pandas_nor_scikit_learn(service: Service) -> None:
-    modules = Path(f"/proc/{service.process.pid}/maps").read_text()
-    assert "numba" in modules or "llvmlite" in modules
-    assert "pandas" not in modules
-    assert "sklearn" not in modules
+    for path in ("/recommendations/10?min_similarity=0.1", "/search?query=heist", "/movies/random", "/metrics"):
+        assert service.get(path).status_code == 200
+    pid = service.process.pid
+    workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    assert len(workers) == 2
+    for worker in (str(pid), *workers):
+        libraries = Path(f"/proc/{worker}/maps").read_text()
+        assert "llvmlite" in libraries
+        assert "pandas" not in libraries
+        assert "sklearn" not in libraries
+
+
+def send_raw(service: Service, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """What the service answers to bytes that no client library would send."""
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(request)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer.status, dict(answer.getheaders()), answer.read()
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"GET /movies/" + b"1" * 5000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Many: 1\r\n" * 120 + b"\r\n", 431),
+        (b"NONSENSE\r\n\r\n", 400),
+        (b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}", 400),
+    ],
+)
+def test_what_is_no_request_is_answered_and_counted_like_any_other(
+    service: Service, request_bytes: bytes, status: int
+) -> None:
+    def counted() -> float:
+        return service.metric("http_requests_total", method="_OTHER", endpoint="unmatched", status_code=str(status))
+
+    before = counted()
+    answered, headers, body = send_raw(service, request_bytes)
+    problem = json.loads(body)
+    assert (answered, headers["Content-Type"]) == (status, "application/problem+json")
+    assert problem["request_id"] == headers["X-Request-ID"]
+    assert problem["status"] == status
+    assert counted() == before + 1
+
+
+def test_a_body_whose_chunks_are_none_is_400(service: Service) -> None:
+    headers_sent = b"Host: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    status, headers, _ = send_raw(service, b"POST /search HTTP/1.1\r\n" + headers_sent + b"ZZ\r\n{}\r\n0\r\n\r\n")
+    assert (status, headers["Content-Type"]) == (400, "application/problem+json")
+
+
+def test_anything_unforeseen_is_500_without_internals(six_models: Path, tmp_path: Path) -> None:
+    running = start(
+        six_models / store.CURRENT, tmp_path, arguments=("-c", "config/gunicorn.conf.py", "tests.faulty:app")
+    )
+    try:
+        response = running.get("/faulty/view")
+        problem = assert_problem(response, 500)
+        assert "secret" not in response.text
+        assert_problem(running.get("/?break_hook=1"), 500)
+        line = next(line for line in running.events() if line.get("error.type") == "ZeroDivisionError")
+        assert line["http.request.id"] == problem["request_id"]
+        assert "secret" in line["error.message"]
+        assert "faulty.py" in line["error.stack_trace"]
+        assert running.metric("http_requests_total", method="GET", endpoint="/faulty/view", status_code="500") == 1
+    finally:
+        stop(running)
+
+
+def test_head_has_the_etag_of_get_and_no_body(service: Service) -> None:
+    got, asked = service.get("/movies/10"), requests.head(service.url + "/movies/10", timeout=10)
+    assert asked.headers["ETag"] == got.headers["ETag"]
+    assert (asked.status_code, asked.content) == (200, b"")
+    assert service.get("/movies/10", headers={"If-Match": '"other"'}).status_code == 200
 
 
 def test_a_reload_takes_the_new_model_and_keeps_the_old_where_that_is_broken(

@@ -13,7 +13,7 @@ from recsys_api.cache import Cache, SharedGeneration
 
 def counted(cache: Cache[str, int]) -> Counter[str]:
     events: Counter[str] = Counter()
-    cache.on_event = lambda event: events.update([event])
+    cache.on_event = lambda event, state: events.update([event])
     return events
 
 

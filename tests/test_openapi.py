@@ -85,6 +85,7 @@ def test_every_example_works_and_the_answer_is_as_described(
     assert response.status_code == 200, response.text
     (media_type, content), = operations(document)[method, path]["responses"]["200"]["content"].items()
     assert response.headers["Content-Type"].startswith(media_type)
+    assert response.content
     if media_type == "application/json":
         schema = {**content["schema"], "components": document["components"]}
         jsonschema.validate(response.json(), schema)

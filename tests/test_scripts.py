@@ -107,12 +107,56 @@ def test_a_second_start_installs_and_builds_nothing_and_empties_the_metrics(chec
 def test_settings_come_from_the_file_and_the_environment_wins(checkout: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(checkout, folder, symlinks=True)
-    (folder / "config" / "recsys.env").write_text("# comment\nRECSYS_CORS_ORIGINS=https://a.example\nRECSYS_PORT=1\n")
+    written = "\ufeff# comment\n  \nRECSYS_PORT=1\nexport RECSYS_CACHE_SIZE = '7'\nRECSYS_CORS_ORIGINS=https://a.example"
+    (folder / "config" / "recsys.env").write_text(written, encoding="utf-8")
     with serving(folder) as (url, _, _):
         answer = requests.get(url + "/", headers={"Origin": "https://a.example"}, timeout=10)
         assert answer.headers["Access-Control-Allow-Origin"] == "https://a.example"
         other = requests.get(url + "/", headers={"Origin": "https://b.example"}, timeout=10)
         assert "Access-Control-Allow-Origin" not in other.headers
+        assert answer.headers["Vary"] == other.headers["Vary"] == "Origin"
+        assert "recommendation_cache_capacity 14.0" in requests.get(url + "/metrics", timeout=10).text
+
+
+@pytest.mark.parametrize("line", ["RECSYS_PORT", "RECSYS PORT=1", "=1", "1PORT=2"])
+def test_a_line_of_the_file_that_is_no_setting_is_named(checkout: Path, tmp_path: Path, line: str) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(checkout, folder, symlinks=True)
+    (folder / "config" / "recsys.env").write_text(f"# first\n{line}\n")
+    assert_one_sentence(run(folder), f"config/recsys.env:2: '{line}' is not NAME=value")
+
+
+def test_the_example_copied_as_it_is_changes_nothing(checkout: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(checkout, folder, symlinks=True, ignore=shutil.ignore_patterns("models", "run"))
+    example = folder / "config" / "recsys.env.example"
+    (folder / "config" / "recsys.env").write_text(example.read_text().replace("RECSYS_PORT=8000\n", ""))
+    with serving(folder) as (url, _, log):
+        assert "Building a model from the bundled catalogue" in log.read_text()
+        assert requests.get(url + "/health", timeout=10).json()["status"] == "healthy"
+
+
+def test_a_model_that_went_missing_is_not_replaced_by_the_bundled_one(checkout: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(checkout, folder, symlinks=True, ignore=shutil.ignore_patterns("models", "run"))
+    (folder / "models").mkdir()
+    (folder / "models" / "current").symlink_to("gone")
+    assert_one_sentence(run(folder, RECSYS_PORT=str(free_port())), "There is no model at models/current")
+
+
+def test_only_files_of_metrics_are_emptied_away(checkout: Path, tmp_path: Path) -> None:
+    for name in ("customers.db", "counter_3.db", "gauge_livesum_0.db"):
+        (tmp_path / name).write_text("x")
+    with serving(checkout, RECSYS_METRICS_DIR=str(tmp_path)) as (url, _, _):
+        assert (tmp_path / "customers.db").read_text() == "x"
+        assert not (tmp_path / "counter_3.db").exists()
+        assert requests.get(url + "/health", timeout=10).status_code == 200
+
+
+def test_a_reload_finds_its_process_in_the_pid_file(checkout: Path, tmp_path: Path) -> None:
+    with serving(checkout, RECSYS_METRICS_DIR=str(tmp_path)) as (_, process, log):
+        assert int((tmp_path / "gunicorn.pid").read_text()) == process.pid
+        assert f"kill -HUP {process.pid}" in log.read_text()
 
 
 def assert_one_sentence(ended: subprocess.CompletedProcess[str], sentence: str) -> None:
@@ -150,6 +194,9 @@ def test_a_damaged_model_is_named(checkout: Path, six_models: Path, tmp_path: Pa
         ("RECSYS_THREADS", "0", "RECSYS_THREADS='0'"),
         ("RECSYS_WORKERS", "4", "RECSYS_WORKERS is not a setting"),
         ("RECSYS_METRICS_DIR", "/dev/null/metrics", "cannot create /dev/null/metrics"),
+        ("RECSYS_HOST", "no-such-host.invalid", "cannot listen on no-such-host.invalid:8000"),
+        ("WEB_CONCURRENCY", "0", "WEB_CONCURRENCY='0'"),
+        ("WEB_CONCURRENCY", "two", "WEB_CONCURRENCY='two'"),
     ],
 )
 def test_a_wrong_setting_is_named(checkout: Path, name: str, value: str, sentence: str) -> None:
@@ -160,8 +207,10 @@ def test_a_wrong_setting_is_named(checkout: Path, name: str, value: str, sentenc
 
 
 def test_a_second_service_may_not_share_the_metrics_of_a_running_one(checkout: Path) -> None:
-    with serving(checkout):
-        assert_one_sentence(run(checkout, RECSYS_PORT=str(free_port())), "RECSYS_METRICS_DIR")
+    with serving(checkout) as (_, process, _):
+        ended = run(checkout, RECSYS_PORT=str(free_port()))
+        assert_one_sentence(ended, f"a service runs already (process {process.pid})")
+        assert "RECSYS_METRICS_DIR" in ended.stderr
 
 
 def test_help_lists_what_can_be_set(checkout: Path) -> None:

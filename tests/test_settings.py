@@ -60,7 +60,8 @@ def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "value"),
     [
         ("RECSYS_PORT", "http"), ("RECSYS_PORT", "70000"), ("RECSYS_THREADS", "0"), ("RECSYS_LOG_FORMAT", "xml"),
-        ("RECSYS_CACHE_SIZE", "-1"), ("RECSYS_HOST", ""),
+        ("RECSYS_CACHE_SIZE", "-1"), ("RECSYS_HOST", ""), ("RECSYS_CORS_ORIGINS", "example.org"),
+        ("RECSYS_CORS_ORIGINS", "https://example.org/"), ("RECSYS_CORS_ORIGINS", "https://*.example.org"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_named_with_what_it_may_be(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from flask import request
@@ -18,7 +20,7 @@ class recommending:  # noqa: N801 - reads as a verb at its place: with recommend
     def __init__(self, top_k: int) -> None:
         self._metrics = serving().metrics
         self._endpoint = str(request.url_rule)
-        self._metrics.request_size.labels(self._endpoint).observe(top_k)
+        self._metrics["recommendation_request_size"](self._endpoint).observe(top_k)
 
     def __enter__(self) -> recommending:
         self._begun = time.perf_counter()
@@ -29,21 +31,20 @@ class recommending:  # noqa: N801 - reads as a verb at its place: with recommend
     ) -> None:
         if kind is None:
             seconds = time.perf_counter() - self._begun
-            self._metrics.inference_duration.labels(self._endpoint).observe(seconds)
+            self._metrics["recommendation_model_inference_duration_seconds"](self._endpoint).observe(seconds)
         else:
             self._count("not_found" if issubclass(kind, MovieNotFound) else "error", 1)
 
     def asked_about(self, catalog: Catalog, movie_id: int) -> None:
         """Note which genres interest people."""
-        self._metrics.count_genres(catalog.movie(catalog.row(movie_id)).genres)
+        for genre in catalog.genres_of(catalog.row(movie_id)):
+            self._metrics["recommendation_requested_genre_total"](genre).inc(1)
 
     def gave(self, answer: TopK) -> None:
         """Note the movies of one list."""
         scores = answer.scores.tolist()
         self._count("success", len(scores)) if scores else self._count("empty", 1)
-        observe = self._metrics.similarity_score.labels(self._endpoint).observe
-        for score in scores:
-            observe(score)
+        self._metrics["recommendation_similarity_score"](self._endpoint).observe_all(scores)
 
     def missed(self, movies: int) -> None:
         """Note movies that do not exist, asked about in a batch."""
@@ -51,7 +52,7 @@ class recommending:  # noqa: N801 - reads as a verb at its place: with recommend
             self._count("not_found", movies)
 
     def _count(self, status: str, number: int) -> None:
-        self._metrics.recommendations_generated.labels(self._endpoint, status).inc(number)
+        self._metrics["recommendations_generated_total"](self._endpoint, status).inc(number)
 
 
 class searching:  # noqa: N801 - reads as a verb at its place
@@ -65,10 +66,21 @@ class searching:  # noqa: N801 - reads as a verb at its place
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._metrics.search_duration.observe(time.perf_counter() - self._begun)
+        self._metrics["movie_search_duration_seconds"]().observe(time.perf_counter() - self._begun)
         if kind is not None:
-            self._metrics.search_queries.labels("error").inc()
+            self._metrics["movie_search_queries_total"]("error").inc(1)
 
     def gave(self, answer: TopK) -> None:
         """Note whether anything was found."""
-        self._metrics.search_queries.labels("success" if answer.rows.size else "empty").inc()
+        self._metrics["movie_search_queries_total"]("success" if answer.rows.size else "empty").inc(1)
+
+
+@contextmanager
+def listing_popular() -> Iterator[None]:
+    """Accounts for one list of popular movies."""
+    begun = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds = time.perf_counter() - begun
+        serving().metrics["popular_movies_request_duration_seconds"]().observe(seconds)

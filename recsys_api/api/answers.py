@@ -52,7 +52,8 @@ def from_model(content: Any) -> Response:
     response.headers["Cache-Control"] = (
         f"public, max-age={serving().settings.http_max_age}" if request.method in {"GET", "HEAD"} else "no-cache"
     )
-    response.make_conditional(request.environ)
+    if request.if_none_match.contains_weak(response.get_etag()[0] or ""):
+        response.status_code = 304
     return response
 
 
@@ -64,6 +65,7 @@ def fresh(content: Any, *, status: int = 200) -> Response:
 
 
 def _etag() -> str:
-    parts = (__version__, serving().recommender.stats.model_version, request.method, request.full_path)
+    method = "GET" if request.method == "HEAD" else request.method
+    parts = (__version__, serving().recommender.stats.model_version, method, request.full_path)
     asked = "\n".join(parts).encode(errors="surrogatepass") + request.get_data()
     return hashlib.blake2b(asked, digest_size=12).hexdigest()

@@ -5,6 +5,7 @@ import orjson
 from flask import Blueprint, Response
 
 from recsys_api.api import answers, schemas
+from recsys_api.api.accounts import listing_popular
 from recsys_api.api.operations import operation
 from recsys_api.serving import serving
 
@@ -24,7 +25,7 @@ def movie(movie_id: int) -> Response:
 )
 def popular(asked: schemas.PopularQuery) -> Response:
     recommender = serving().recommender
-    with serving().metrics.popular_duration.time():
+    with listing_popular():
         rows = recommender.popular(top_k=asked.top_k)
         return answers.from_model(answers.movies(recommender.catalog, rows.tolist()))
 

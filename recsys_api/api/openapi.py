@@ -28,6 +28,15 @@ blueprint = Blueprint(
 _CONTENT_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 _SCHEMAS = "#/components/schemas/"
 _VARIABLE = re.compile(r"<(?:(?P<converter>\w+):)?(?P<name>\w+)>")
+_TAGS = {
+    "recommendations": "Movies like a movie.",
+    "search": "Movies by title, or by what happens in them.",
+    "movies": "Movies.",
+    "ops": "For the people who run the service.",
+    "docs": "This description.",
+    "root": "Where to begin.",
+}
+"""The parts of the page, in this order."""
 _ANY_MOVIE_ID = "<movie_id>"
 _FALLBACK_MOVIE_ID = 1
 _DESCRIPTION = "Content-based movie recommendations and search. Every error is application/problem+json (RFC 9457)."
@@ -72,6 +81,7 @@ def describe(app: Flask) -> dict[str, Any]:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {"schemas": _components(app)},
     }

@@ -25,13 +25,11 @@ class Operation:
     errors: tuple[int, ...]
     """Statuses of the errors that it may answer with."""
     media_type: str = "application/json"
-    also: tuple[int, ...] = ()
-    """Statuses besides 200 with the same kind of answer."""
 
     @property
     def statuses(self) -> tuple[int, ...]:
         """Every status that the call can answer with."""
-        return tuple(sorted({200, 500, *self.errors, *self.also}))
+        return tuple(sorted({200, 500, *self.errors}))
 
 
 View = Callable[..., Response]
@@ -44,12 +42,11 @@ def operation(
     query: type[Asked] = NothingAsked,
     body: type[Asked] | None = None,
     errors: tuple[int, ...] = (),
-    also: tuple[int, ...] = (),
     media_type: str = "application/json",
 ) -> Callable[[View], View]:
     """Declare a view's call. The view gets what was asked as its last argument, if it can be asked anything."""
     always = (400, 413, 415) if body is not None else ()
-    declared = Operation(summary, gives, query, body, tuple(sorted({422, *always, *errors})), media_type, also)
+    declared = Operation(summary, gives, query, body, tuple(sorted({422, *always, *errors})), media_type)
 
     def declare(view: View) -> View:
         @wraps(view)

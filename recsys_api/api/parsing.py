@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_origin
 import orjson
 from flask import request
 from pydantic import ValidationError
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from recsys_api.api.schemas import Asked
 from recsys_api.errors import FieldError, InvalidRequest, UnreadableBody, UnsupportedMedia
@@ -45,7 +45,12 @@ def from_body(schema: type[A]) -> A:
 
 def _whole_body() -> bytes:
     """The body; werkzeug stops reading one that does not tell its length at the limit, and says nothing."""
-    body = request.get_data()
+    try:
+        body = request.get_data()
+    except HTTPException:
+        raise
+    except Exception as error:  # each server has errors of its own for chunks that are none
+        raise UnreadableBody(f"The body broke off: {error}.") from error
     cut_off = request.content_length is None and len(body) == request.max_content_length
     if cut_off and request.environ["wsgi.input"].read(1):
         raise RequestEntityTooLarge
@@ -77,4 +82,6 @@ def _field_error(problem: Any, where: str, schema: type[Asked]) -> FieldError:
         message = f"is not known; known are {', '.join(_names(schema)) or 'none'}"
     elif problem["type"] == "missing":
         message = "is required"
+    elif problem["type"] == "model_type":
+        message = "should be a JSON object"
     return {"loc": [where, *problem["loc"]], "msg": message[:1].lower() + message[1:], "type": str(problem["type"])}

@@ -10,11 +10,12 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
 from recsys_api.errors import HTTP_PROBLEMS, PROBLEMS, InvalidRequest, ModelUnavailable, Problem, RecsysError
-from recsys_api.metrics.catalogue import UNMATCHED
-from recsys_api.metrics.requests import ENDPOINT, REQUEST_ID
+from recsys_api.logs import REQUEST_ID
+from recsys_api.metrics.requests import ENDPOINT
+from recsys_api.serving import serving
 
 _RETRY_AFTER_SECONDS = 10
-_log = structlog.stdlib.get_logger("recsys_api.errors")
+_log = structlog.get_logger()
 
 
 def init_app(app: Flask) -> None:
@@ -22,6 +23,20 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(RecsysError, _ours)
     app.register_error_handler(HTTPException, _of_the_framework)
     app.register_error_handler(Exception, _unforeseen)
+
+
+def document(problem: Problem, detail: str, request_id: str, **more: Any) -> bytes:
+    """The JSON of a problem (RFC 9457)."""
+    return orjson.dumps(
+        {
+            "type": f"/docs#problem-{problem.slug}",
+            "title": problem.title,
+            "status": problem.status,
+            "detail": detail,
+            "request_id": request_id,
+            **more,
+        }
+    )
 
 
 def _ours(error: RecsysError) -> Response:
@@ -50,33 +65,18 @@ def _of_the_framework(error: HTTPException) -> Response:
 
 
 def _unforeseen(error: Exception) -> Response:
-    _log.error(
-        "unhandled exception",
-        exc_info=error,
-        **{
-            "error.type": type(error).__qualname__,
-            "error.message": str(error),
-            "http.request.id": request.environ.get(REQUEST_ID, ""),
-        },
-    )
+    told = {"error.type": type(error).__qualname__, "error.message": str(error)}
+    _log.error("unhandled exception", exc_info=error, **told)
     _count_model_error("internal")
     return _problem(*HTTP_PROBLEMS[500])
 
 
 def _problem(problem: Problem, detail: str, **more: Any) -> Response:
-    body = {
-        "type": f"/docs#problem-{problem.slug}",
-        "title": problem.title,
-        "status": problem.status,
-        "detail": detail,
-        "request_id": request.environ.get(REQUEST_ID, ""),
-        **more,
-    }
-    response = Response(orjson.dumps(body), status=problem.status, mimetype="application/problem+json")
+    body = document(problem, detail, request.environ[REQUEST_ID], **more)
+    response = Response(body, status=problem.status, mimetype="application/problem+json")
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def _count_model_error(kind: str) -> None:
-    metrics = current_app.extensions["recsys_metrics"]
-    metrics.model_errors.labels(kind, request.environ.get(ENDPOINT, UNMATCHED)).inc()
+    serving().metrics["recommendation_model_errors_total"](kind, request.environ[ENDPOINT]).inc(1)

@@ -35,6 +35,10 @@ class Catalog:
     """Each movie's JSON object, one after the other."""
     genres: tuple[str, ...]
     """All genres, the most frequent first."""
+    genre_offsets: npt.NDArray[np.int64]
+    """int64 [N + 1]: where each movie's genres begin in `genre_ids`."""
+    genre_ids: npt.NDArray[np.int32]
+    """int32: each movie's genres, as places in `genres`."""
 
     @classmethod
     def from_movies(cls, movies: Iterable[Movie]) -> Catalog:
@@ -51,6 +55,8 @@ class Catalog:
                     "give each its own."
                 )
         by_genre = Counter(genre for movie in ordered for genre in movie.genres)
+        genres = sorted(by_genre, key=lambda genre: (-by_genre[genre], genre))
+        place = {genre: i for i, genre in enumerate(genres)}
         documents = [orjson.dumps(movie) for movie in ordered]
         movie_ids = np.array([movie.movie_id for movie in ordered], dtype=np.int64)
         return cls(
@@ -59,7 +65,9 @@ class Catalog:
             popular_rows=_popularity(given, np.searchsorted(movie_ids, [movie.movie_id for movie in given])),
             offsets=np.cumsum([0, *map(len, documents)], dtype=np.int64),
             blob=memoryview(b"".join(documents)),
-            genres=tuple(sorted(by_genre, key=lambda genre: (-by_genre[genre], genre))),
+            genres=tuple(genres),
+            genre_offsets=np.cumsum([0, *(len(movie.genres) for movie in ordered)], dtype=np.int64),
+            genre_ids=np.array([place[genre] for movie in ordered for genre in movie.genres], dtype=np.int32),
         )
 
     def __len__(self) -> int:
@@ -80,6 +88,11 @@ class Catalog:
     def json(self, row: int) -> bytes:
         """The movie in `row` as the JSON object that clients get."""
         return bytes(self.blob[self.offsets[row] : self.offsets[row + 1]])
+
+    def genres_of(self, row: int) -> list[str]:
+        """The genres of the movie in `row`."""
+        ids = self.genre_ids[self.genre_offsets[row] : self.genre_offsets[row + 1]].tolist()
+        return [self.genres[i] for i in ids]
 
     def movie(self, row: int) -> Movie:
         """The movie in `row`."""

@@ -2,22 +2,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from flask import Flask, request
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+import prometheus_client
+from flask import Flask
+from prometheus_client import CollectorRegistry, disable_created_metrics
+from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_flask_exporter import PrometheusMetrics
 
-from recsys_api.metrics import scrape, slots
-from recsys_api.metrics.catalogue import CATALOGUE, HTTP_METHODS, MOST_GENRES, OTHER_GENRE, OTHER_METHOD, UNMATCHED
-from recsys_api.metrics.requests import ENDPOINT, Accounting
+from recsys_api.metrics.catalogue import (
+    CATALOGUE,
+    HTTP_METHODS,
+    MOST_GENRES,
+    OTHER_GENRE,
+    OTHER_METHOD,
+    UNMATCHED,
+    Definition,
+)  # fmt: skip
+from recsys_api.metrics.files import Files
+from recsys_api.metrics.requests import Accounting, Finished, note_endpoint
+from recsys_api.metrics.scrape import Derived, SharedRun, Snapshot, gauge
+from recsys_api.metrics.slots import MASTER, Slots
 
-if TYPE_CHECKING:
-    from recsys_api.metrics.requests import Finished
+EXTENSION = "recsys_metrics"
+_INSTRUMENTS: dict[str, Any] = {
+    "counter": prometheus_client.Counter, "gauge": prometheus_client.Gauge, "histogram": prometheus_client.Histogram,
+}  # fmt: skip
 
 
 class ModelFacts(Protocol):
@@ -35,151 +51,236 @@ class ModelFacts(Protocol):
     def source(self) -> str: ...
 
 
+class CacheFacts(Protocol):
+    """What the metrics say about a cache."""
+
+    @property
+    def currsize(self) -> int: ...
+    @property
+    def generation(self) -> int: ...
+
+
+Known = Mapping[str, Callable[[], Collection[str]]]
+"""Of labels whose values are known only when the service runs, the values that they may have now."""
+
+
+class Instrument:
+    """One metric of the catalogue, whose series are guarded: only values that its labels allow become one."""
+
+    def __init__(self, definition: Definition, registry: CollectorRegistry, known: Known) -> None:
+        more: dict[str, Any] = {"buckets": definition.buckets} if definition.buckets else {}
+        if definition.kind == "gauge":
+            more["multiprocess_mode"] = definition.merge
+        self._metric = _INSTRUMENTS[definition.kind](
+            definition.name, definition.help, list(definition.labels), registry=registry, **more
+        )
+        self._definition = definition
+        self._known = known
+        self._series: dict[tuple[str, ...], Any] = {} if definition.labels else {(): _quick(self._metric)}
+
+    def __call__(self, *values: str) -> Any:
+        """The series with these values of the labels: inc, set or observe it.
+
+        A value that its label does not allow counts as the label's `otherwise`; raises ValueError where it has none.
+        """
+        series = self._series.get(values)
+        if series is None:
+            allowed = tuple(map(self._allowed, self._definition.labels, values))
+            series = self._series.get(allowed)
+            if series is None:
+                series = self._series[allowed] = _quick(self._metric.labels(*allowed))
+        return series
+
+    def _allowed(self, name: str, value: str) -> str:
+        label = self._definition.labels[name]
+        values = self._known[name]() if name in self._known else label.values
+        if value in values or (not values and not label.otherwise):
+            return value
+        if not label.otherwise:
+            raise ValueError(f"{self._definition.name} has no {name}={value!r}; it has {', '.join(label.values)}")
+        return label.otherwise
+
+
+class QuickHistogram:
+    """A histogram of prometheus_client, observed without its checks, and many values at once."""
+
+    __slots__ = ("_bounds", "_buckets", "_sum")
+
+    def __init__(self, histogram: Any) -> None:
+        self._bounds: list[float] = histogram._upper_bounds
+        self._buckets: list[Callable[[float], None]] = [bucket.inc for bucket in histogram._buckets]
+        self._sum: Callable[[float], None] = histogram._sum.inc
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self._sum(value)
+        self._buckets[bisect_left(self._bounds, value)](1)
+
+    def observe_all(self, observed: Sequence[float]) -> None:
+        """Count many values: each bucket is written once, however many fall there."""
+        if not observed:
+            return
+        self._sum(sum(observed))
+        for bucket, count in Counter(bisect_left(self._bounds, value) for value in observed).items():
+            self._buckets[bucket](count)
+
+
+def _quick(metric: Any) -> Any:
+    """What is called to count: of a counter or a gauge its bare value, without the checks that the guard has made."""
+    return QuickHistogram(metric) if isinstance(metric, prometheus_client.Histogram) else metric._value
+
+
 class Metrics(PrometheusMetrics):  # type: ignore[misc]  # the exporter ships no types
-    """All instruments of one application, in a registry of its own.
+    """All instruments of one application, in a registry of its own; one per process, made before the first fork.
 
     The exporter's own defaults stay off: they group by path, know no endpoint, miss what no view answers, and its
     `/metrics?name[]=` fails under several workers. What is kept is its place in the app, and its interface for
     metrics that others may add.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._together = slots.enable()
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # when a series began says nothing here
+    def __init__(self, folder: Path, *, cache_generation: Callable[[], int] = lambda: 0) -> None:
+        self.slots = Slots(folder)
         self._folder = folder
+        self._files = Files(folder, leave_out=MASTER)
+        self._generation = cache_generation
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # when a series began says nothing here
         super().__init__(None, path=None, export_defaults=False, registry=CollectorRegistry())
-        self.http_requests: Counter = self._create("http_requests_total")
-        self.http_request_duration: Histogram = self._create("http_request_duration_seconds")
-        self.http_requests_in_progress: Gauge = self._create("http_requests_in_progress")
-        self.model_loaded: Gauge = self._create("recommendation_model_loaded")
-        self.total_movies: Gauge = self._create("recommendation_model_total_movies")
-        self.vocabulary_size: Gauge = self._create("recommendation_model_vocabulary_size")
-        self.model_info: Gauge = self._create("recommendation_model_info")
-        self.model_built: Gauge = self._create("recommendation_model_built_timestamp_seconds")
-        self.inference_duration: Histogram = self._create("recommendation_model_inference_duration_seconds")
-        self.recommendations_generated: Counter = self._create("recommendations_generated_total")
-        self.request_size: Histogram = self._create("recommendation_request_size")
-        self.cache_hits: Counter = self._create("recommendation_cache_hits_total")
-        self.cache_misses: Counter = self._create("recommendation_cache_misses_total")
-        self.cache_evictions: Counter = self._create("recommendation_cache_evictions_total")
-        self.cache_size: Gauge = self._create("recommendation_cache_size")
-        self.cache_capacity: Gauge = self._create("recommendation_cache_capacity")
-        self.search_queries: Counter = self._create("movie_search_queries_total")
-        self.search_duration: Histogram = self._create("movie_search_duration_seconds")
-        self.popular_duration: Histogram = self._create("popular_movies_request_duration_seconds")
-        self.model_errors: Counter = self._create("recommendation_model_errors_total")
-        self.requested_genre: Counter = self._create("recommendation_requested_genre_total")
-        self.similarity_score: Histogram = self._create("recommendation_similarity_score")
-        self.workers: Gauge = self._create("gunicorn_workers")
-        self.start_time: Gauge = self._create("process_start_time_seconds")
-        self.files_skipped: Counter = self._create("metrics_files_skipped_total")
-        self._genres: dict[str, Any] = {}
-        self._other_genre = self.requested_genre.labels(OTHER_GENRE)
-        self._requests: dict[tuple[str, str, int], Any] = {}
-        self._durations: dict[tuple[str, str], Any] = {}
-        self.start_time.set(time.time())
+        self._genres: list[str] = []
+        self._routes: Callable[[], Collection[str]] = tuple
+        known: Known = {"genre": lambda: self._genres, "endpoint": lambda: self._routes()}  # noqa: PLW0108 - set later
+        self._instruments = {
+            name: Instrument(definition, self.registry, known)
+            for name, definition in CATALOGUE.items()
+            if not definition.at_scrape
+        }
+        self._cpu_of_ended_workers = prometheus_client.Counter(
+            "worker_cpu_seconds_total", CATALOGUE["worker_cpu_seconds_total"].help, ["worker"], registry=self.registry
+        )
+        for definition in CATALOGUE.values():
+            self._create_closed(definition)
+        self._accounting: Accounting | None = None
+        self._derived = Derived(self.slots, cache_generation)
+        self.snapshot = SharedRun(self._merge)
+        """The metrics of all workers, now; threads that ask at once share a merge."""
 
-    @property
-    def counts_with_others(self) -> bool:
-        """Whether several processes share these metrics."""
-        return self._together
+    def __getitem__(self, name: str) -> Instrument:
+        """The instrument of the metric `name`; raises KeyError for one that is not in the catalogue."""
+        return self._instruments[name]
 
-    def describe_model(self, stats: ModelFacts, cache_capacity: int) -> None:
-        """This process serves the model of `stats`, with a cache of `cache_capacity` entries."""
-        self.workers.labels("live").set(1)
-        self.model_loaded.set(1)
-        self.total_movies.set(stats.total_movies)
-        self.vocabulary_size.set(stats.vocabulary_size)
-        self.model_info.labels(stats.model_version, stats.source).set(1)
-        if stats.built_at:
-            self.model_built.set(datetime.fromisoformat(stats.built_at).timestamp())
-        self.cache_capacity.set(cache_capacity)
-        self.cache_size.set(0)
-
-    def describe_missing_model(self) -> None:
-        """This process runs and has no model."""
-        self.workers.labels("live").set(1)
-        self.model_loaded.set(0)
-
-    def init_app(self, app: Flask, *, identify: Callable[[str], str], finished: Finished) -> None:
+    def init_app(self, app: Flask, *, begun: Callable[[Any], list[tuple[str, str]]], finished: Finished) -> None:
         """Count every request of `app`.
 
-        `identify` makes a request's id from the one that the client proposes, which may be empty; `finished` is told
+        `begun` is given the WSGI environment of a new request and returns headers for its answer; `finished` is told
         when the answer is gone.
         """
         super().init_app(app)
-        app.extensions["recsys_metrics"] = self
-        app.before_request(_note_endpoint)
-        app.wsgi_app = Accounting(app.wsgi_app, self, identify=identify, finished=finished)  # type: ignore[method-assign]  # Flask's documented way
+        app.extensions[EXTENSION] = self
+        self._routes = lambda: {rule.rule for rule in app.url_map.iter_rules()}
+        app.before_request(note_endpoint)
+        self._accounting = Accounting(app.wsgi_app, self, begun=begun, finished=finished)
+        app.wsgi_app = self._accounting  # type: ignore[method-assign]  # Flask's documented way
+
+    def requests_in_progress(self) -> list[Any]:
+        """The WSGI environments of the requests that this process is answering."""
+        return [request.environ for request in list(self._accounting.active)] if self._accounting else []
 
     def expect(self, endpoint: str, methods: Iterable[str], statuses: Iterable[int]) -> None:
         """Let the series of a route exist from the start, so that a ratio over them is 0 and not absent."""
+        statuses = list(statuses)
         for method in methods:
-            self._durations[method, endpoint] = self.http_request_duration.labels(method, endpoint)
+            self["http_request_duration_seconds"](method, endpoint)
             for status in statuses:
-                self._requests[method, endpoint, status] = self.http_requests.labels(method, endpoint, str(status))
+                self["http_requests_total"](method, endpoint, str(status))
+        for kind in ("unavailable", "internal") if 503 in statuses else ("internal",):
+            self["recommendation_model_errors_total"](kind, endpoint)
 
     def expect_unmatched(self, statuses: Iterable[int]) -> None:
         """The same for what no route fits, by any method."""
         self.expect(UNMATCHED, (*HTTP_METHODS, OTHER_METHOD), statuses)
 
+    def expect_recommendations(self, endpoint: str) -> None:
+        """The same for what only a route that recommends counts."""
+        for status in CATALOGUE["recommendations_generated_total"].labels["status"].values:
+            self["recommendations_generated_total"](endpoint, status)
+        for name in (
+            "recommendation_model_inference_duration_seconds", "recommendation_request_size",
+            "recommendation_similarity_score",
+        ):  # fmt: skip
+            self[name](endpoint)
+
     def expect_genres(self, genres: Iterable[str]) -> None:
-        """The genres that are counted by name; further ones count as `other`."""
-        for genre in list(genres)[:MOST_GENRES]:
-            self._genres[genre] = self.requested_genre.labels(genre)
+        """The genres that are counted by name, the most frequent first; further ones count together."""
+        self._genres = list(genres)[:MOST_GENRES]
+        for genre in (*self._genres, OTHER_GENRE):
+            self["recommendation_requested_genre_total"](genre)
 
-    def count_request(self, method: str, endpoint: str, status: int) -> None:
-        """Count one answer."""
-        child = self._requests.get((method, endpoint, status))
-        if child is None:
-            child = self._requests[method, endpoint, status] = self.http_requests.labels(method, endpoint, str(status))
-        child.inc()
+    def describe_model(self, stats: ModelFacts, cache_capacity: int) -> None:
+        """This process serves the model of `stats`, with a cache of `cache_capacity` entries."""
+        self["recommendation_model_loaded"]().set(1)
+        self["recommendation_model_total_movies"]().set(stats.total_movies)
+        self["recommendation_model_vocabulary_size"]().set(stats.vocabulary_size)
+        self["recommendation_model_info"](stats.model_version, stats.source).set(1)
+        if stats.built_at:
+            built = datetime.fromisoformat(stats.built_at).timestamp()
+            self["recommendation_model_built_timestamp_seconds"]().set(built)
+        self["recommendation_cache_capacity"]().set(cache_capacity)
+        self.slots.note_cache(0, self._generation())
 
-    def time_request(self, method: str, endpoint: str, seconds: float) -> None:
-        """Note how long one answer took."""
-        child = self._durations.get((method, endpoint))
-        if child is None:
-            child = self._durations[method, endpoint] = self.http_request_duration.labels(method, endpoint)
-        child.observe(seconds)
+    def describe_missing_model(self) -> None:
+        """This process runs and has no model."""
+        self["recommendation_model_loaded"]().set(0)
 
-    def count_genres(self, genres: Iterable[str]) -> None:
-        """Count the genres of a movie that somebody asks about."""
-        for genre in genres:
-            self._genres.get(genre, self._other_genre).inc()
-
-    def count_cache_event(self, event: Literal["hit", "miss", "eviction"], size: int) -> None:
-        """Count a hit, a miss or an eviction of this process's similarity cache, which holds `size` entries now."""
+    def count_cache_event(self, event: Literal["hit", "miss", "eviction"], state: CacheFacts) -> None:
+        """Count a hit, a miss or an eviction of this process's similarity cache."""
         if event == "hit":
-            self.cache_hits.inc()
+            self["recommendation_cache_hits_total"]().inc(1)
             return
-        (self.cache_misses if event == "miss" else self.cache_evictions).inc()
-        self.cache_size.set(size)
+        name = "recommendation_cache_misses_total" if event == "miss" else "recommendation_cache_evictions_total"
+        self[name]().inc(1)
+        self.slots.note_cache(state.currsize, state.generation)
 
-    def snapshot(self) -> scrape.Snapshot:
-        """The metrics of all workers, now."""
-        if self._together:
-            return scrape.take(scrape.FileCollector(self._folder, on_skipped=lambda path: self.files_skipped.inc()))
-        return scrape.take(self.registry)
+    def count_unread_request(self, status: int) -> None:
+        """Count an answer to what could not be read as a request."""
+        self["http_requests_total"](OTHER_METHOD, UNMATCHED, str(status)).inc(1)
+        self["http_request_duration_seconds"](OTHER_METHOD, UNMATCHED).observe(0.0)
+
+    def worker_ended(self, slot: int, *, timed_out: bool) -> None:
+        """For the master, when it has reaped the worker of `slot`."""
+        reason, seconds = self.slots.leave(slot)
+        self["gunicorn_worker_restarts_total"]("timeout" if timed_out else reason).inc(1)
+        self._cpu_of_ended_workers.labels(str(slot)).inc(seconds)
+        self.slots.free(slot, self._folder)
 
     def generate_metrics(
         self, accept_header: str | None = None, names: list[str] | None = None
     ) -> tuple[bytes, str]:
         """What a scraper gets, as text or, where `accept_header` prefers it, OpenMetrics; only `names` if there are."""
-        fresh = CollectorRegistry(auto_describe=False)
-        fresh.register(self.snapshot())
-        encode, content_type = choose_encoder(accept_header or "")
-        return encode(fresh.restricted_registry(names) if names else fresh), content_type
+        snapshot = self.snapshot()
+        if names:
+            snapshot = snapshot.only(names)
+        _, content_type = choose_encoder(accept_header or "")
+        return snapshot.text(openmetrics=content_type.startswith("application/openmetrics-text")), content_type
 
-    def _create(self, name: str) -> Any:
-        definition = CATALOGUE[name]
-        arguments: dict[str, Any] = {"labelnames": tuple(definition.labels), "registry": self.registry}
-        if definition.kind == "counter":
-            return Counter(name, definition.help, **arguments)
-        if definition.kind == "histogram":
-            return Histogram(name, definition.help, buckets=definition.buckets, **arguments)
-        return Gauge(name, definition.help, multiprocess_mode=definition.merge or "all", **arguments)
+    def _create_closed(self, definition: Definition) -> None:
+        """The series of labels whose values are all known already."""
+        values = [label.values for label in definition.labels.values()]
+        if len(values) == 1 and values[0] and not definition.at_scrape:
+            for value in values[0]:
+                self[definition.name](value)
 
+    def _merge(self) -> Snapshot:
+        begun = time.perf_counter()
+        families = list(self._derived.after(self._counted))
+        families.append(gauge("metrics_scrape_duration_seconds", time.perf_counter() - begun))
+        return Snapshot(families)
 
-def _note_endpoint() -> None:
-    if request.url_rule is not None:
-        request.environ[ENDPOINT] = request.url_rule.rule
+    def _counted(self) -> Iterator[Metric]:
+        if not self.slots.counts_with_others:
+            yield from self.registry.collect()
+            yield gauge("metrics_files", 0)
+            return
+        merged = self._files.merge()
+        if merged.skipped:
+            self["metrics_files_skipped_total"]().inc(len(merged.skipped))
+        yield from merged.families
+        yield gauge("metrics_files", merged.files)

@@ -6,39 +6,192 @@ reaped the worker, so there are never more slots than workers alive at once (twi
 """
 from __future__ import annotations
 
+import mmap
+import os
+import resource
+import tempfile
+import time
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
-from prometheus_client import multiprocess, values
+from prometheus_client import values
+
+from recsys_api.metrics.catalogue import MERGES
+from recsys_api.metrics.files import BrokenFile, entries, read
+from recsys_api.metrics.values import Value, Values
 
 MASTER = "master"
+MOST_SLOTS = 1024
+
+Farewell = Literal["exit", "recycled"]
+Ending = Literal["exit", "recycled", "timeout", "killed"]
+
+_FILE_BYTES = {"counter": 1 << 18, "histogram": 1 << 19, **{f"gauge_{mode}": 1 << 16 for mode in MERGES}}
+"""The size of each file of a slot; prometheus_client doubles one that becomes too small."""
+_BYTES_PER_SLOT = sum(_FILE_BYTES.values())
+_WORDS_PER_SLOT = 3
+_PID, _FAREWELL, _CACHE = range(_WORDS_PER_SLOT)
+_EXPECTED = MOST_SLOTS * _WORDS_PER_SLOT
+_WORD_BYTES = 8
+_LEAVING = -1
+_FAREWELLS: tuple[Ending, ...] = ("killed", "exit", "recycled")
+_CACHE_SIZE_BITS = 32
 
 
-class _Process:
-    slot = MASTER
-    slots_in_use = False
+class LiveWorker(NamedTuple):
+    """A worker that lives now."""
+
+    slot: int
+    pid: int
 
 
-def enable() -> bool:
-    """Name metric files by slot, if this process counts together with others; to be called before any metric exists."""
-    if not values.ValueClass._multiprocess:
-        return False
-    if not _Process.slots_in_use:
-        values.ValueClass = values.MultiProcessValue(process_identifier=lambda: _Process.slot)  # type: ignore[no-untyped-call]  # half typed
-        _Process.slots_in_use = True
-    return True
+class Slots:
+    """Who holds which slot, in memory that the master and all workers share. To be made before the first fork.
+
+    A process that counts alone holds slot 0. Every field is one word with one writer at a time, so that no reader ever
+    sees half of one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._slot = 0
+        self._values = _values_in_files(folder)
+        self.counts_with_others = self._values is not None
+        """Whether several processes share the metrics."""
+        self.started_at = time.time()
+        self._words = memoryview(mmap.mmap(-1, (_EXPECTED + 1) * _WORD_BYTES)).cast("q")
+        self._children_seconds = _children_seconds()
+        self.expected = 1
+        if not self.counts_with_others:
+            self._words[_PID] = os.getpid()
+
+    @property
+    def expected(self) -> int:
+        """How many workers there should be; the master sets it."""
+        return self._words[_EXPECTED]
+
+    @expected.setter
+    def expected(self, workers: int) -> None:
+        self._words[_EXPECTED] = workers
+
+    def reserve(self, taken: Iterable[int], folder: Path) -> int:
+        """For the master, before a fork: the lowest slot that is not `taken`, its files in order for a new worker."""
+        in_use = set(taken)
+        slot = next(slot for slot in range(len(in_use) + 1) if slot not in in_use)
+        if slot >= MOST_SLOTS:
+            raise RuntimeError(f"there can be at most {MOST_SLOTS} workers")
+        _tidy(slot, folder)
+        _allocate(slot, folder)
+        return slot
+
+    def take(self, slot: int) -> None:
+        """For a new worker: from here on this process counts in the slot's files."""
+        self._slot = slot
+        if self._values is not None:
+            self._values.become(str(slot))
+        first = slot * _WORDS_PER_SLOT
+        self._words[first + _FAREWELL] = self._words[first + _CACHE] = 0
+        self._words[first + _PID] = os.getpid()
+
+    def say_farewell(self, reason: Farewell) -> None:
+        """For a worker that ends by itself: why."""
+        self._words[self._slot * _WORDS_PER_SLOT + _FAREWELL] = _FAREWELLS.index(reason)
+
+    def leave(self, slot: int) -> tuple[Ending, float]:
+        """For the master, when it has reaped a worker: how that ended, and the seconds of processor time it took.
+
+        Until `free` the slot is neither live nor free, so that no scrape sees that time twice or not at all.
+        """
+        first = slot * _WORDS_PER_SLOT
+        self._words[first + _PID] = _LEAVING
+        seconds_before, self._children_seconds = self._children_seconds, _children_seconds()
+        return _FAREWELLS[self._words[first + _FAREWELL]], self._children_seconds - seconds_before
+
+    def free(self, slot: int, folder: Path) -> None:
+        """For the master: the slot may have its next worker. Its counts stay, what described one alive goes."""
+        _tidy(slot, folder)
+        self._words[slot * _WORDS_PER_SLOT + _PID] = 0
+
+    def note_cache(self, size: int, generation: int) -> None:
+        """For a worker: its cache holds `size` entries, and was last emptied in `generation`."""
+        self._words[self._slot * _WORDS_PER_SLOT + _CACHE] = generation << _CACHE_SIZE_BITS | size
+
+    def cached(self, generation: int) -> int:
+        """The entries of all live workers' caches; those that were not emptied in `generation` are about to be."""
+        words = [self._words[slot * _WORDS_PER_SLOT + _CACHE] for slot, _ in self.live()]
+        size = (1 << _CACHE_SIZE_BITS) - 1
+        return sum(word & size for word in words if word >> _CACHE_SIZE_BITS == generation)
+
+    def live(self) -> list[LiveWorker]:
+        """The workers that live now."""
+        return [LiveWorker(slot, pid) for slot, pid in enumerate(self._pids()) if pid > 0]
+
+    def leaving(self) -> set[int]:
+        """The slots whose workers have ended and are being accounted for."""
+        return {slot for slot, pid in enumerate(self._pids()) if pid == _LEAVING}
+
+    def _pids(self) -> list[int]:
+        return self._words[_PID:_EXPECTED:_WORDS_PER_SLOT].tolist()
 
 
-def lowest_free(taken: Iterable[int]) -> int:
-    """The smallest slot that is not `taken`."""
-    in_use = set(taken)
-    return next(slot for slot in range(len(in_use) + 1) if slot not in in_use)
+def unusable(folder: Path, workers: int) -> str:
+    """Why that many workers cannot count together in files in `folder`; empty where they can."""
+    needed = _BYTES_PER_SLOT * (2 * workers + 1)  # a reload doubles them for a while
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, needed)
+            with mmap.mmap(file.fileno(), mmap.PAGESIZE) as mapped:
+                mapped[:1] = b"x"
+                mapped.flush()
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "strerror", None) or error)
+    return ""
 
 
-def become(slot: int) -> None:
-    """From now on this process is the worker of `slot`."""
-    _Process.slot = str(slot)
+def tidy_all(folder: Path) -> None:
+    """For the master, before the first fork: forget what an earlier run left about workers that no longer live."""
+    for path in folder.glob("gauge_live*.db"):
+        path.unlink(missing_ok=True)
 
 
-def free(slot: int) -> None:
-    """The worker of `slot` is gone: its counts stay, what described it as alive goes."""
-    multiprocess.mark_process_dead(slot)  # type: ignore[no-untyped-call]  # half typed
+def _tidy(slot: int, folder: Path) -> None:
+    """Take away what described the slot's last worker, and put aside counts that cannot be carried on."""
+    for path in folder.glob(f"*_{slot}.db"):
+        if path.name.startswith("gauge_live"):
+            path.unlink(missing_ok=True)
+            continue
+        try:
+            list(entries(read(path)))
+        except BrokenFile:
+            with suppress(OSError):
+                path.rename(path.with_suffix(".broken"))
+
+
+def _allocate(slot: int, folder: Path) -> None:
+    """Reserve the space of the slot's files: a disk that fills up later would kill whoever writes to their mappings."""
+    for name, size in _FILE_BYTES.items():
+        path = folder / f"{name}_{slot}.db"
+        with suppress(OSError), path.open("ab") as file:
+            if file.tell() < size:
+                os.posix_fallocate(file.fileno(), 0, size)
+
+
+def _values_in_files(folder: Path) -> Values | None:
+    """Make prometheus_client keep its values in files named by slot; None if it keeps them in this process alone."""
+    chosen: Any = values.ValueClass
+    if issubclass(chosen, Value):
+        owner: Values = chosen.owner
+        return owner
+    if not chosen._multiprocess:
+        return None
+    in_files = Values(folder, MASTER)
+    values.ValueClass = in_files.value_class()
+    return in_files
+
+
+def _children_seconds() -> float:
+    """Processor time of all processes that this one has reaped."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

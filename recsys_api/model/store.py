@@ -35,7 +35,7 @@ FORMAT_VERSION = 1
 CURRENT = "current"
 MANIFEST = "manifest.json"
 
-_CATALOG_ARRAYS = ("movie_ids", "years", "popular_rows", "offsets")
+_CATALOG_ARRAYS = ("movie_ids", "years", "popular_rows", "offsets", "genre_offsets", "genre_ids")
 _INDEX_ARRAYS = tuple(field.name for field in fields(SimilarityIndex) if field.name != "_scratch")
 _TITLE_ARRAYS = tuple(
     field.name for field in fields(TitleIndex) if field.name not in {"_scratch", "years"}

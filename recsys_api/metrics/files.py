@@ -1,0 +1,269 @@
+"""The files in which workers count: reading one, and merging all of them, whatever state they are in."""
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client.core import Metric
+from prometheus_client.samples import Sample
+from prometheus_client.utils import floatToGoString
+
+from recsys_api.metrics.catalogue import MERGES
+
+_NAME = re.compile(r"(?P<kind>counter|histogram|summary|gauge)(?:_(?P<mode>[a-z]+))?_(?P<slot>[A-Za-z0-9]+)\.db")
+_MODES: dict[str, set[str]] = {"counter": {""}, "histogram": {""}, "summary": {""}, "gauge": set(MERGES)}
+_HEADER_BYTES = 8
+_FIRST_READ = 1 << 16
+_ESCAPED = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
+_int = struct.Struct("i").unpack_from
+
+Places = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+
+class BrokenFile(Exception):
+    """A file of metrics is empty, torn or not one at all."""
+
+
+class Labels(dict[str, str]):
+    """The labels of a series, with their form in a scrape, which is made once."""
+
+    def __init__(self, labels: dict[str, str]) -> None:
+        super().__init__(labels)
+        self.text = rendered(labels)
+
+
+def rendered(labels: dict[str, str]) -> str:
+    """Labels as a scrape shows them."""
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{value.translate(_ESCAPED)}"' for name, value in labels.items()) + "}"
+
+
+class Merged(NamedTuple):
+    """All files of a folder as one."""
+
+    families: list[Metric]
+    files: int
+    skipped: list[Path]
+
+
+class Files:
+    """The files of a folder. What a key says and where a file has it is remembered from one merge to the next.
+
+    Not to be used by two threads at once.
+    """
+
+    def __init__(self, folder: Path, *, leave_out: str) -> None:
+        self._folder = folder
+        self._leave_out = leave_out
+        self._layouts: dict[str, _Layout] = {}
+        self._groups: dict[tuple[str, str], _Group] = {}
+
+    def merge(self) -> Merged:
+        """The sum of all files, without those that cannot be read.
+
+        Counters and histograms are added up; gauges as their files' names say. Live gauges of the process that is to
+        be left out do not count: it creates them all, and is no worker.
+        """
+        for group in self._groups.values():
+            group.clear()
+        files, skipped = 0, []
+        for path in sorted(self._folder.glob("*.db")):
+            match = _NAME.fullmatch(path.name)
+            mode = (match["mode"] or "") if match else ""
+            if match is None or mode not in _MODES[match["kind"]]:
+                skipped.append(path)
+                continue
+            if mode and match["slot"] == self._leave_out:
+                continue
+            group = self._groups.setdefault((match["kind"], mode), _Group(match["kind"], mode))
+            try:
+                self._add(path, group)
+            except FileNotFoundError:
+                continue  # its worker left between the listing and the reading
+            except (BrokenFile, OSError):
+                skipped.append(path)
+                continue
+            files += 1
+        families = [family for group in self._groups.values() for family in group.families()]
+        return Merged(families, files, skipped)
+
+    def _add(self, path: Path, group: _Group) -> None:
+        data = read(path)
+        layout = self._layouts.get(path.name)
+        if layout is None or not layout.begins(data):
+            layout = self._layouts[path.name] = _Layout()
+        layout.extend(data, group)
+        group.add(np.frombuffer(data, dtype=np.float64)[layout.places], layout.rows)
+
+
+def read(path: Path) -> bytes:
+    """The part of a file that is in use. Raises BrokenFile, or FileNotFoundError.
+
+    A file is a header with the length in use, then for each series the length of its key, the key padded to eight
+    bytes, a value and a time (prometheus_client/mmap_dict.py).
+    """
+    with path.open("rb", buffering=0) as file:
+        data = file.read(_FIRST_READ)
+        if len(data) < _HEADER_BYTES:
+            raise BrokenFile(f"{path} is empty")
+        (used,) = _int(data)
+        if used > len(data):
+            data += file.read(used - len(data))
+    if not 0 <= used <= len(data) or used % _HEADER_BYTES:
+        raise BrokenFile(f"{path} is cut off")
+    return data[:used]
+
+
+def entries(data: bytes, start: int = _HEADER_BYTES) -> Iterator[tuple[bytes, int]]:
+    """Every key from `start` on with the place of its value. Raises BrokenFile."""
+    place = start
+    while place < len(data):
+        (length,) = _int(data, place)
+        first = place + 4
+        place = first + length + 8 - (length + 4) % 8
+        if length <= 0 or place + 16 > len(data):
+            raise BrokenFile("torn")
+        yield data[first : first + length], place
+        place += 16
+
+
+class _Layout:
+    """Where one file has its values, which stay where they are while it grows."""
+
+    def __init__(self) -> None:
+        self.places: Places = np.zeros(0, dtype=np.int64)
+        """int64: of the values, in units of eight bytes."""
+        self.rows: Places = np.zeros(0, dtype=np.int64)
+        """int64: which series of the group each value belongs to."""
+        self._known = b""
+
+    def begins(self, data: bytes) -> bool:
+        """Whether `data` is the file that was read before, perhaps grown, and not another of its name."""
+        if len(data) < len(self._known):
+            return False
+        if not self._known:
+            return True
+        first, last = slice(_HEADER_BYTES, _HEADER_BYTES + 64), slice(len(self._known) - 160, len(self._known) - 16)
+        return data[first] == self._known[first] and data[last] == self._known[last]
+
+    def extend(self, data: bytes, group: _Group) -> None:
+        """Take in what was added to the file since it was read last."""
+        if len(data) == len(self._known):
+            return
+        found = [(group.row(key), place // 8) for key, place in entries(data, max(len(self._known), _HEADER_BYTES))]
+        rows, places = zip(*found, strict=True) if found else ((), ())
+        self.rows = np.concatenate([self.rows, np.array(rows, dtype=np.int64)])
+        self.places = np.concatenate([self.places, np.array(places, dtype=np.int64)])
+        self._known = data
+
+
+class _Histogram:
+    """One histogram's series: its buckets and its sum."""
+
+    def __init__(self, labels: dict[str, str]) -> None:
+        self.labels = Labels(labels)
+        self._buckets: list[tuple[float, int]] = []
+        self._bounds: list[Labels] = []
+        self._rows: Places = np.zeros(0, dtype=np.int64)
+        self._sum_row = 0
+
+    def take(self, bound: str | None, row: int) -> None:
+        """One more series: of the bucket up to `bound`, or of the sum."""
+        if bound is None:
+            self._sum_row = row
+            return
+        self._buckets = sorted([*self._buckets, (float(bound), row)])
+        self._rows = np.array([row for _, row in self._buckets], dtype=np.int64)
+        self._bounds = [Labels({**self.labels, "le": _written(bound)}) for bound, _ in self._buckets]
+
+    def samples(self, name: str, totals: Values) -> Iterator[Sample]:
+        """What a scrape shows. Buckets are counted apart in the files; here each includes the lower ones."""
+        counts = np.cumsum(totals[self._rows]).tolist()
+        for labels, count in zip(self._bounds, counts, strict=True):
+            yield Sample(f"{name}_bucket", labels, count)
+        yield Sample(f"{name}_count", self.labels, counts[-1] if counts else 0.0)
+        yield Sample(f"{name}_sum", self.labels, float(totals[self._sum_row]))
+
+
+def _written(bound: float) -> str:
+    return str(floatToGoString(bound))  # type: ignore[no-untyped-call]  # half typed
+
+
+@dataclass(slots=True)
+class _Family:
+    """One metric's series, ready to be given values."""
+
+    help: str
+    series: list[tuple[str, Labels, int]] = field(default_factory=list)
+    """Name, labels and row of each."""
+    histograms: dict[tuple[tuple[str, str], ...], _Histogram] = field(default_factory=dict)
+
+
+class _Group:
+    """The series of all files of one kind."""
+
+    def __init__(self, kind: str, mode: str) -> None:
+        self._kind = kind
+        self._rows: dict[bytes, int] = {}
+        self._families: dict[str, _Family] = {}
+        self._merge: Any = {"": np.add, "livesum": np.add, "livemin": np.minimum, "livemax": np.maximum}[mode]
+        self._nothing = {"livemin": np.inf, "livemax": -np.inf}.get(mode, 0.0)
+        self._totals: Values = np.zeros(0)
+        self._seen = np.zeros(0, dtype=np.bool_)
+
+    def row(self, key: bytes) -> int:
+        """The place of a series among all of this kind. Raises BrokenFile."""
+        row = self._rows.get(key)
+        if row is None:
+            self._describe(key, len(self._rows))
+            row = self._rows[key] = len(self._rows)
+        return row
+
+    def clear(self) -> None:
+        """Forget the values, not the series."""
+        self._totals[:] = self._nothing
+        self._seen[:] = False
+
+    def add(self, values: Values, rows: Places) -> None:
+        """Take in the values of one file."""
+        more = len(self._rows) - self._totals.size
+        if more:
+            self._totals = np.concatenate([self._totals, np.full(more, self._nothing)])
+            self._seen = np.concatenate([self._seen, np.zeros(more, dtype=np.bool_)])
+        self._merge.at(self._totals, rows, values)
+        self._seen[rows] = True
+
+    def families(self) -> Iterator[Metric]:
+        """The metrics with their values now; without series that no file has any more."""
+        totals, seen = self._totals.tolist(), self._seen.tolist()
+        for name, family in self._families.items():
+            metric = Metric(name, family.help, self._kind)
+            metric.samples = [
+                Sample(sample, labels, totals[row]) for sample, labels, row in family.series if seen[row]
+            ]
+            for histogram in family.histograms.values():
+                metric.samples.extend(histogram.samples(name, self._totals))
+            if metric.samples:
+                yield metric
+
+    def _describe(self, key: bytes, row: int) -> None:
+        try:
+            metric, sample, labels, text = json.loads(key)
+            family = self._families.setdefault(metric, _Family(text))
+            if self._kind != "histogram":
+                family.series.append((sample, Labels(labels), row))
+                return
+            bound = labels.pop("le", None)
+            histogram = family.histograms.setdefault(tuple(sorted(labels.items())), _Histogram(labels))
+            histogram.take(bound, row)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise BrokenFile("a key is not readable") from error
