@@ -79,6 +79,12 @@ def on_starting(server):
     here.metrics.snapshot()  # the workers inherit what it learns about the series
 
 
+def pre_exec(server):
+    """Refuse gunicorn's upgrade in place (USR2): two masters would give their workers the same slots."""
+    server.log.error("no second master is started beside this one; start a new service with its own RECSYS_METRICS_DIR")
+    os._exit(1)
+
+
 def on_reload(server):
     """Take the model that is current now; the application itself is the one that was preloaded."""
     from recsys_api.app import reopen_model

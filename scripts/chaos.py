@@ -36,7 +36,7 @@ from recsys_api.model import store
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 THREADS = 4
-KINDS_OF_FILES = 5
+KINDS_OF_FILES = 4
 DEADLINE_SECONDS = 30.0
 _JSON = {"Content-Type": "application/json"}
 _LONGEST_QUERY = max(getattr(rule, "max_length", 0) for rule in SearchQuery.model_fields["query"].metadata)

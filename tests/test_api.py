@@ -199,6 +199,18 @@ def test_a_body_over_64_kib_is_413_with_or_without_a_length(service: Service) ->
     assert service.post("/search", data=iter([fits[:40000], fits[40000:]]), headers=headers).status_code == 200
 
 
+def test_a_connection_outlives_a_body_that_was_too_large(service: Service) -> None:
+    connection = http.client.HTTPConnection(*service.url.removeprefix("http://").split(":"), timeout=10)  # type: ignore[arg-type]  # it takes a port as text
+    for body in (b"x" * 70_000, iter([b"x" * 70_000, b"x" * 70_000])):
+        connection.request("POST", "/search", body, {"Content-Type": "application/json"})
+        refused = connection.getresponse()
+        assert (refused.status, bool(refused.read())) == (413, True)
+        connection.request("GET", "/movies/10")
+        answer = connection.getresponse()
+        assert (answer.status, bool(answer.read())) == (200, True)
+    connection.close()
+
+
 def test_what_does_not_say_that_it_is_json_is_415(service: Service) -> None:
     assert_problem(service.post("/search", data="query=heat"), 415)
     assert_problem(service.post("/search", data=b"{}", headers={"Content-Type": "text/plain"}), 415)

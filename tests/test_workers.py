@@ -87,6 +87,13 @@ def test_reloads_keep_counts_and_the_number_of_files(running: Service) -> None:
     assert all(isinstance(event, dict) for event in running.events())  # gunicorn's lines, too, after a reload
 
 
+def test_a_second_master_is_refused(running: Service) -> None:
+    running.process.send_signal(signal.SIGUSR2)
+    wait_until(lambda: "no second master" in running.log(), "the refusal")
+    assert running.get("/movies/10").status_code == 200
+    assert live(running) == 2
+
+
 def test_recycled_workers_are_counted_as_such(six_models: Path, tmp_path: Path) -> None:
     service = start(six_models / store.CURRENT, tmp_path, RECSYS_MAX_REQUESTS="20")
     try:

@@ -15,6 +15,7 @@ from recsys_api.metrics.requests import ENDPOINT
 from recsys_api.serving import serving
 
 _RETRY_AFTER_SECONDS = 10
+_MOST_READ_AWAY, _AT_ONCE = 1 << 20, 1 << 16
 _log = structlog.get_logger()
 
 
@@ -55,6 +56,8 @@ def _of_the_framework(error: HTTPException) -> Response:
     status = error.code or 500
     if error.response is not None or status < 400:  # an answer of its own, such as a redirect
         return current_app.make_response(error.get_response())
+    if status == 413:
+        _read_away_the_body()
     title = HTTP_STATUS_CODES.get(status, "Error")
     fallback = (Problem(status, title.lower().replace(" ", "-"), title), f"{title}; see /docs.")
     response = _problem(*HTTP_PROBLEMS.get(status, fallback))
@@ -62,6 +65,16 @@ def _of_the_framework(error: HTTPException) -> Response:
         if name.lower() not in {"content-type", "content-length"}:
             response.headers[name] = value
     return response
+
+
+def _read_away_the_body() -> None:
+    """Read what is left of a body that is too large, within reason: else the server has to close the connection, and
+    the client's next request fails.
+    """
+    body = request.environ["wsgi.input"]
+    for _ in range(_MOST_READ_AWAY // _AT_ONCE):
+        if not body.read(_AT_ONCE):
+            break
 
 
 def _unforeseen(error: Exception) -> Response:

@@ -17,7 +17,7 @@ _LIST_LENGTHS = (1.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 _SIMILARITIES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 Kind = Literal["counter", "gauge", "histogram"]
-Merge = Literal["livesum", "livemin", "livemax"]
+Merge = Literal["livesum", "livemax"]
 MERGES: tuple[Merge, ...] = get_args(Merge)
 
 
@@ -65,7 +65,7 @@ _ALL = (
                {"method": _METHOD, "endpoint": _ENDPOINT}, unit="seconds", buckets=_HTTP_SECONDS),
     Definition("http_requests_in_progress", "gauge", "Requests being answered now.", merge="livesum"),
     Definition("recommendation_model_loaded", "gauge", "1 if every live worker has a model, else 0.",
-               merge="livemin"),
+               at_scrape=True),
     Definition("recommendation_model_total_movies", "gauge", "Movies of the model in use.", merge="livemax"),
     Definition("recommendation_model_vocabulary_size", "gauge", "Features of the model in use.", merge="livemax"),
     Definition("recommendation_model_info", "gauge", "1 for the model in use, two of them during a reload.",

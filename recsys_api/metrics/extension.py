@@ -216,7 +216,7 @@ class Metrics(PrometheusMetrics):  # type: ignore[misc]  # the exporter ships no
 
     def describe_model(self, stats: ModelFacts, cache_capacity: int) -> None:
         """This process serves the model of `stats`, with a cache of `cache_capacity` entries."""
-        self["recommendation_model_loaded"]().set(1)
+        self.slots.note_model(loaded=True)
         self["recommendation_model_total_movies"]().set(stats.total_movies)
         self["recommendation_model_vocabulary_size"]().set(stats.vocabulary_size)
         self["recommendation_model_info"](stats.model_version, stats.source).set(1)
@@ -228,7 +228,7 @@ class Metrics(PrometheusMetrics):  # type: ignore[misc]  # the exporter ships no
 
     def describe_missing_model(self) -> None:
         """This process runs and has no model."""
-        self["recommendation_model_loaded"]().set(0)
+        self.slots.note_model(loaded=False)
 
     def count_cache_event(self, event: Literal["hit", "miss", "eviction"], state: CacheFacts) -> None:
         """Count a hit, a miss or an eviction of this process's similarity cache."""

@@ -215,8 +215,8 @@ class _Group:
         self._kind = kind
         self._rows: dict[bytes, int] = {}
         self._families: dict[str, _Family] = {}
-        self._merge: Any = {"": np.add, "livesum": np.add, "livemin": np.minimum, "livemax": np.maximum}[mode]
-        self._nothing = {"livemin": np.inf, "livemax": -np.inf}.get(mode, 0.0)
+        self._merge: Any = {"": np.add, "livesum": np.add, "livemax": np.maximum}[mode]
+        self._nothing = {"livemax": -np.inf}.get(mode, 0.0)
         self._totals: Values = np.zeros(0)
         self._seen = np.zeros(0, dtype=np.bool_)
 

@@ -135,6 +135,7 @@ class Derived:
             yield family
         if total := sum(looked_up.values()):
             yield gauge("cache_hit_rate", looked_up["recommendation_cache_hits"] / total)
+        yield gauge("recommendation_model_loaded", int(self._slots.all_have_models()))
         yield gauge("recommendation_cache_size", self._slots.cached(self._generation()))
         yield gauge("process_start_time_seconds", self._slots.started_at)
         workers = _labelled("gunicorn_workers")

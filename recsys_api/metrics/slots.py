@@ -31,11 +31,12 @@ Ending = Literal["exit", "recycled", "timeout", "killed"]
 _FILE_BYTES = {"counter": 1 << 18, "histogram": 1 << 19, **{f"gauge_{mode}": 1 << 16 for mode in MERGES}}
 """The size of each file of a slot; prometheus_client doubles one that becomes too small."""
 _BYTES_PER_SLOT = sum(_FILE_BYTES.values())
-_WORDS_PER_SLOT = 3
-_PID, _FAREWELL, _CACHE = range(_WORDS_PER_SLOT)
+_WORDS_PER_SLOT = 4
+_PID, _FAREWELL, _CACHE, _MODEL = range(_WORDS_PER_SLOT)
 _EXPECTED = MOST_SLOTS * _WORDS_PER_SLOT
 _WORD_BYTES = 8
 _LEAVING = -1
+_NO_MODEL, _HAS_MODEL = 1, 2
 _FAREWELLS: tuple[Ending, ...] = ("killed", "exit", "recycled")
 _CACHE_SIZE_BITS = 32
 
@@ -91,7 +92,7 @@ class Slots:
         if self._values is not None:
             self._values.become(str(slot))
         first = slot * _WORDS_PER_SLOT
-        self._words[first + _FAREWELL] = self._words[first + _CACHE] = 0
+        self._words[first + _FAREWELL] = self._words[first + _CACHE] = self._words[first + _MODEL] = 0
         self._words[first + _PID] = os.getpid()
 
     def say_farewell(self, reason: Farewell) -> None:
@@ -122,6 +123,15 @@ class Slots:
         words = [self._words[slot * _WORDS_PER_SLOT + _CACHE] for slot, _ in self.live()]
         size = (1 << _CACHE_SIZE_BITS) - 1
         return sum(word & size for word in words if word >> _CACHE_SIZE_BITS == generation)
+
+    def note_model(self, *, loaded: bool) -> None:
+        """For a worker: whether it has a model."""
+        self._words[self._slot * _WORDS_PER_SLOT + _MODEL] = _HAS_MODEL if loaded else _NO_MODEL
+
+    def all_have_models(self) -> bool:
+        """Whether there are live workers and all have a model; those that have only just begun do not count yet."""
+        words = {self._words[slot * _WORDS_PER_SLOT + _MODEL] for slot, _ in self.live()}
+        return _HAS_MODEL in words and _NO_MODEL not in words
 
     def live(self) -> list[LiveWorker]:
         """The workers that live now."""
