@@ -1,6 +1,7 @@
 """How gunicorn runs the service. Workers come from WEB_CONCURRENCY, everything else from RECSYS_ settings."""
 import errno
 import os
+import signal
 import socket
 import sys
 
@@ -24,7 +25,8 @@ from recsys_api import logs  # noqa: E402
 from recsys_api.metrics import slots  # noqa: E402
 from recsys_api.worker import Worker  # noqa: E402
 
-if reason := slots.unusable(_settings.metrics_dir, _workers):
+slots.will_fork()
+if not slots.in_use() and (reason := slots.unusable(_settings.metrics_dir, _workers)):
     sys.exit(
         f"error: workers cannot count together in {_settings.metrics_dir} ({reason}); "
         "set RECSYS_METRICS_DIR to a folder on a local disk that can be written and is not full."
@@ -89,6 +91,12 @@ def on_reload(server):
     """Take the model that is current now; the application itself is the one that was preloaded."""
     from recsys_api.app import reopen_model
 
+    for pid, worker in server.WORKERS.items():
+        worker.reloads = getattr(worker, "reloads", 0) + 1
+        if worker.reloads > 1:  # it hangs since the last reload; a third generation would need a third set of slots
+            os.kill(pid, signal.SIGKILL)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    server.reap_workers()
     reopen_model(server.app.wsgi())
 
 
@@ -120,21 +128,13 @@ def pre_fork(server, worker):
 
 
 def post_fork(server, worker):
-    """Count in the slot's files from here on."""
-    _held(server).metrics.slots.take(worker.slot)
-
-
-def post_worker_init(worker):
-    """Say that this worker serves."""
+    """Count in the slot's files from here on, and say that this worker serves."""
     from recsys_api.app import worker_started
 
-    worker_started(worker.app.wsgi())
-
-
-def worker_abort(worker):
-    """Log what a worker was doing that hung for longer than the timeout."""
-    for environ in _held(worker).metrics.requests_in_progress():
-        logs.request_aborted(environ)
+    its_slots = _held(server).metrics.slots
+    its_slots.take(worker.slot)
+    worker_started(server.app.wsgi())
+    its_slots.begin()
 
 
 def worker_exit(server, worker):
@@ -145,8 +145,9 @@ def worker_exit(server, worker):
 
 
 def child_exit(server, worker):
-    """Count the worker's end and free its slot."""
-    _held(server).metrics.worker_ended(worker.slot, timed_out=worker.aborted)
+    """Count the worker's end, log what it leaves unanswered, and free its slot."""
+    unanswered = _held(server).metrics.worker_ended(worker.slot, timed_out=worker.aborted)
+    logs.requests_lost(unanswered, timed_out=worker.aborted)
 
 
 def _refuse_taken_port(host, port):

@@ -20,7 +20,7 @@ from recsys_api.settings import Settings
 from recsys_api.version import __version__
 
 MOST_BODY_BYTES = 64 * 1024
-_STATUSES_OF_FILES = (200, 206, 304, 404, 416, 500)
+_STATUSES_OF_FILES = (200, 206, 304, 404, 412, 416, 500)
 
 root = Blueprint("root", __name__)
 _log = structlog.get_logger()
@@ -57,7 +57,9 @@ def create_app(settings: Settings | None = None, *, recommender: Recommender | N
     if settings.cors_origins:
         CORS(app, origins=list(settings.cors_origins), expose_headers=["X-Request-ID", "ETag"])
         app.after_request(_vary_by_origin)
-    metrics.init_app(app, begun=logs.request_begun, finished=logs.request_finished)
+    metrics.init_app(
+        app, begun=logs.request_begun, failed=problems.answer_failure, finished=logs.request_finished
+    )
     _expect_every_series(app, metrics)
     if not metrics.slots.counts_with_others:
         worker_started(app)

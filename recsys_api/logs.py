@@ -5,8 +5,10 @@ import json
 import logging
 import os
 import re
+import select
+import stat
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -56,11 +58,13 @@ _log: Any = structlog.get_logger()
 _for_people = False
 _shown: frozenset[str] = frozenset()
 """The levels that are logged, of those that requests have."""
+_longest_line = 0
+"""Bytes that a pipe takes in one piece, so that lines of several workers stay whole; 0 for no limit."""
 
 
 def configure(settings: Settings) -> None:
     """Send everything that is logged, by this package, by gunicorn and by libraries, to stdout in one form."""
-    global _for_people, _shown  # noqa: PLW0603 - one standard output, one form
+    global _for_people, _shown, _longest_line  # noqa: PLW0603 - one standard output, one form
     _for_people = settings.log_format == "console" or (settings.log_format == "auto" and sys.stdout.isatty())
     level = logging.getLevelName(settings.log_level.upper())
     shared: list[Processor] = [
@@ -79,6 +83,8 @@ def configure(settings: Settings) -> None:
         logger_factory=_Stdout,
         cache_logger_on_first_use=False,
     )
+    is_pipe = stat.S_ISFIFO(os.fstat(_STDOUT).st_mode)
+    _longest_line = select.PIPE_BUF if is_pipe else 0
     _shown = frozenset(name for name in ("debug", "info") if logging.getLevelName(name.upper()) >= level)
     handler = _Handler()
     handler.setFormatter(
@@ -93,8 +99,8 @@ def configure(settings: Settings) -> None:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # its development server has a line of its own a request
 
 
-def request_begun(environ: WSGIEnvironment) -> list[tuple[str, str]]:
-    """Give a request its id, and return the headers that tell it to the caller.
+def request_begun(environ: WSGIEnvironment) -> tuple[list[tuple[str, str]], bytes]:
+    """Give a request its id; return the headers that tell it to the caller, and a note of it for `requests_lost`.
 
     The caller's own X-Request-ID is kept where it is fit to be repeated in headers and logs. A W3C traceparent is
     answered with one of the same trace, in which this request is the parent (www.w3.org/TR/trace-context).
@@ -108,7 +114,8 @@ def request_begun(environ: WSGIEnvironment) -> list[tuple[str, str]]:
         trace_id = match["trace"]
         headers.append(("traceparent", f"00-{trace_id}-{os.urandom(8).hex()}-{match['flags']}"))
     _current.set(_Correlation(request_id, trace_id))
-    return headers
+    note = f"{request_id} {environ['REQUEST_METHOD']} {environ.get('PATH_INFO', '')}"
+    return headers, note.encode("latin-1", "replace")
 
 
 def request_finished(environ: WSGIEnvironment, status: int, nanoseconds: int) -> None:
@@ -127,11 +134,13 @@ def request_finished(environ: WSGIEnvironment, status: int, nanoseconds: int) ->
     _current.set(None)
 
 
-def request_aborted(environ: WSGIEnvironment) -> None:
-    """Log a request that its worker was still answering when the master gave the worker up."""
-    fields = _fields(environ)
-    fields[_REQUEST_ID_FIELD] = environ[REQUEST_ID]
-    _log.error("worker timed out during this request", **fields)
+def requests_lost(notes: Iterable[str], *, timed_out: bool) -> None:
+    """Log the requests that a worker was answering when it was killed, or given up because it hung."""
+    why = "worker timed out during this request" if timed_out else "worker was killed during this request"
+    for note in notes:
+        request_id, method, path = (*note.split(" ", 2), "", "")[:3]
+        told = {_REQUEST_ID_FIELD: request_id, "http.request.method": method, "url.path": path}
+        _log.error(why, **told)
 
 
 def _fields(environ: WSGIEnvironment) -> dict[str, Any]:
@@ -213,6 +222,17 @@ def _to_ecs(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
 
 
 def _to_json(logger: WrappedLogger, name: str, line: EventDict) -> bytes:
+    text = _encoded(line)
+    while _longest_line and len(text) >= _longest_line:
+        longest = max((key for key in line if isinstance(line[key], str)), key=lambda key: len(line[key]))
+        value = line[longest]
+        kept = len(value) * 2 // 3
+        line[longest] = f"...{value[-kept:]}" if longest == "error.stack_trace" else f"{value[:kept]}..."
+        text = _encoded(line)
+    return text
+
+
+def _encoded(line: EventDict) -> bytes:
     try:
         text = orjson.dumps(line, default=repr)
     except TypeError:  # a text with half of a surrogate pair, say from a file's name

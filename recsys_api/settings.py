@@ -26,7 +26,10 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all of the machine's.")
     port: int = Field(8000, ge=1, le=65535, description="TCP port to listen on.")
     threads: int = Field(4, ge=1, le=128, description="Threads in each worker: requests it can answer at once.")
-    timeout: int = Field(30, ge=1, le=3600, description="Seconds after which a worker that hangs is replaced.")
+    timeout: int = Field(
+        30, ge=1, le=3600,
+        description="Seconds without a sign of life after which a worker is replaced; a slow request alone is none.",
+    )  # fmt: skip
     max_requests: int = Field(0, ge=0, description="Requests after which a worker is recycled; 0 for never.")
     model_dir: Path = Field(
         Path("models/current"), description="Folder of the model, as scripts/build_model.py leaves it."

@@ -13,6 +13,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from recsys_api.api.problems import document
 from recsys_api.errors import HTTP_PROBLEMS
 from recsys_api.metrics.extension import EXTENSION
+from recsys_api.metrics.requests import asked
 
 _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.LimitRequestLine, 414),
@@ -31,8 +32,16 @@ _log = structlog.get_logger()
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     """A worker with threads whose own error pages are problem+json too."""
 
+    def handle(self, conn: Any) -> Any:
+        """Answer the next request of a connection."""
+        asked.set(False)
+        return super().handle(conn)
+
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
-        """Answer what no application was asked about."""
+        """Answer what no application was asked about; what one was asked about is answered and counted already."""
+        if asked.get():
+            _log.warning("connection closed after an answer", **{"error.message": str(exc)})
+            return
         status = next((status for kind, status in _STATUSES if isinstance(exc, kind)), 500)
         problem, detail = HTTP_PROBLEMS[status]
         request_id = os.urandom(16).hex()

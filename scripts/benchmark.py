@@ -53,11 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def request(arguments: argparse.Namespace) -> dict[str, float]:
     """Microseconds in-process of a cached recommendation: bare Flask, the service without accounts, and the service."""
     from recsys_api.app import create_app, worker_started  # noqa: PLC0415 - after the environment is set
+    from recsys_api.metrics import slots  # noqa: PLC0415
     from recsys_api.settings import Settings  # noqa: PLC0415
 
+    slots.will_fork()
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     app = create_app(Settings(model_dir=arguments.model, metrics_dir=folder, log_format="json"))
     app.extensions["recsys_metrics"].slots.take(0)
+    app.extensions["recsys_metrics"].slots.begin()
     worker_started(app)
     bare = flask.Flask("bare")
     movie_id = int(app.extensions["recsys_api"].model.catalog.movie_ids[0])

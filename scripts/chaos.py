@@ -173,7 +173,7 @@ def _storm(
 
 
 def _kill_one(master: int, chance: random.Random) -> int:
-    workers = _workers(master)
+    workers = [pid for pid in _workers(master) if _lives(pid)]
     if not workers:
         return 0
     try:
@@ -181,6 +181,14 @@ def _kill_one(master: int, chance: random.Random) -> int:
     except ProcessLookupError:
         return 0
     return 1
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process has not ended yet; one that has can still be sent signals until it is reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _workers(master: int) -> list[int]:
@@ -219,8 +227,13 @@ def _keep_scraping(port: int, folder: Path, seen: Observed, over: threading.Even
         seen.scrapes += 1
         seen.answers["GET", "/metrics", 200] += 1
         for series, value in last.items():
-            if _never_falls(series[0]) and now.get(series, value) < value:
-                seen.faults.append(f"{series[0]}{dict(series[1])} fell from {value} to {now.get(series)}")
+            if not _never_falls(series[0]):
+                continue
+            if series not in now:
+                if series[0] != "worker_cpu_seconds_total":  # left out while its worker is being accounted for
+                    seen.faults.append(f"{series[0]}{dict(series[1])} was {value} and is gone")
+            elif now[series] < value:
+                seen.faults.append(f"{series[0]}{dict(series[1])} fell from {value} to {now[series]}")
         last = {**last, **now}
         seen.most_files = max(seen.most_files, len(list(folder.glob("*.db"))))
 

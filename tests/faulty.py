@@ -1,6 +1,8 @@
 """The application with a view and a hook that fail, for tests of what becomes of faults."""
 from __future__ import annotations
 
+import re
+
 from flask import Response, request
 
 from recsys_api import create_app
@@ -39,3 +41,20 @@ def slow() -> Response:
             yield b"x" * 65536
 
     return Response(parts())  # type: ignore[arg-type]
+
+
+@app.get("/faulty/first")
+def fail_at_first() -> Response:
+    """A body that fails before its first part."""
+
+    def parts() -> object:
+        raise RuntimeError("no first part")
+        yield b""
+
+    return Response(parts())  # type: ignore[arg-type]
+
+
+@app.get("/faulty/hang")
+def hang() -> str:
+    """Holds the interpreter's lock for good, as a pattern that backtracks does."""
+    return str(re.match(r"(a+)+$", "a" * 60 + "b"))

@@ -5,9 +5,11 @@ import json
 import os
 import pty
 import re
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,33 @@ def test_gunicorn_speaks_in_the_same_form(logging: Service) -> None:
     assert any("Booting worker" in str(event["message"]) for event in events)
     assert {event["service.name"] for event in events} == {"recsys-api"}
     assert any(event["message"] == "model opened" for event in events)
+
+
+def test_lines_of_several_workers_stay_whole_in_a_slow_pipe(six_models: Path, tmp_path: Path) -> None:
+    port = free_port()
+    settings = {
+        "RECSYS_MODEL_DIR": str(six_models / store.CURRENT), "RECSYS_METRICS_DIR": str(tmp_path),
+        "RECSYS_PORT": str(port), "WEB_CONCURRENCY": "4",
+    }  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    with subprocess.Popen(
+        [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py"],
+        cwd=ROOT, env={**os.environ, **settings}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        try:
+            wait_until(lambda: answers(url + "/health/live"), "the start")
+            with ThreadPoolExecutor(8) as pool:  # the pipe fills up, and writers wait in the middle of what they write
+                asked = [pool.submit(requests.get, url + "/movies/" + "%01" * 1300, timeout=60) for _ in range(150)]
+                read = b""
+                while read.count(b"/movies/") < len(asked):
+                    read += os.read(process.stdout.fileno(), 4096)
+                assert {future.result().status_code for future in asked} == {404}
+        finally:
+            process.terminate()
+    lines = read.split(b"\n")[:-1]
+    assert len([json.loads(line) for line in lines]) >= len(asked)
+    assert max(map(len, lines)) < select.PIPE_BUF
 
 
 def test_requests_at_debug_show_health_checks(six_models: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -165,6 +166,13 @@ def test_ten_thousand_requests_are_counted_to_the_last(service: Service) -> None
     assert sum_of(service.scrape(), "http_requests_total") == before + 10_002
 
 
+def test_a_condition_on_a_file_adds_no_series(service: Service) -> None:
+    before = service.scrape().keys()
+    for headers in ({"If-Match": '"x"'}, {"Range": "bytes=0-5"}, {"Range": "bytes=9999999-"}, {"If-None-Match": "*"}):
+        service.get("/docs/assets/swagger-ui.css", headers=headers)
+    assert service.scrape().keys() <= before | {("cache_hit_rate", frozenset())}
+
+
 @pytest.fixture
 def faulty(six_models: Path, tmp_path: Path) -> Iterator[Service]:
     """The service with views that fail, by itself."""
@@ -184,8 +192,11 @@ def test_hang_ups_and_broken_streams_are_counted_and_nothing_stays_in_progress(f
         with pytest.raises(requests.RequestException):
             faulty.get("/faulty/stream")
         assert faulty.get("/?break_hook=1").status_code == 500
+        failed = faulty.get("/faulty/first", headers={"X-Request-ID": "first-part"})
+        assert (failed.status_code, failed.json()["request_id"]) == (500, "first-part")
     wait_until(lambda: faulty.metric("http_requests_in_progress") == 1, "the end of all requests")
-    for endpoint, status in (("/faulty/slow", "200"), ("/faulty/stream", "200"), ("/", "500")):
+    counted = {"/faulty/slow": "200", "/faulty/stream": "200", "/": "500", "/faulty/first": "500"}
+    for endpoint, status in counted.items():
         assert faulty.metric("http_requests_total", method="GET", endpoint=endpoint, status_code=status) == 5
         assert faulty.metric("http_request_duration_seconds_count", method="GET", endpoint=endpoint) == 5
 
@@ -210,6 +221,59 @@ def test_files_that_cannot_be_read_are_skipped_and_counted(faulty: Service) -> N
     assert faulty.metric("metrics_files") == files
 
 
+CHUNKS_THAT_ARE_NONE = b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"GET /movies/10", 200), (b"GET /search?query=x", 200), (b"POST /nope", 404), (b"DELETE /cache", 200),
+        (b"GET /health", 200), (b"GET /docs", 200), (b"POST /search", 415),
+    ],
+)  # fmt: skip
+def test_a_body_that_nobody_reads_and_that_is_none_gives_one_answer(service: Service, line: bytes, status: int) -> None:
+    before = sum_of(service.scrape(), "http_requests_total")
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(line + b" HTTP/1.1\r\n" + CHUNKS_THAT_ARE_NONE)
+        answered = b""
+        while part := connection.recv(65536):
+            answered += part
+    assert answered.startswith(b"HTTP/1.1 %d " % status)
+    assert answered.count(b"HTTP/1.1 ") == 1
+    assert sum_of(service.scrape(), "http_requests_total") == before + 2  # this one and the scrape before
+
+
+def entry(key: bytes) -> bytes:
+    padding = b" " * (8 - (len(key) + 4) % 8)
+    return struct.pack("i", len(key)) + key + padding + struct.pack("dd", 1.0, 0.0)
+
+
+def written(*entries: bytes) -> bytes:
+    body = b"".join(entries)
+    return struct.pack("ii", 8 + len(body), 0) + body
+
+
+GOOD_KEY = b'["c", "c_total", {}, "help"]'
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [b'["","b",{},"h"]', b'[1,"b",{},"h"]', b'["b","b",[],"h"]', b'["b","b",{"x":1},"h"]', b'["b"', b"\xff\xfe",
+     b"null", b'["b","b_bucket",{"le":"zz"},"h"]'],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["counter_0.db", "gauge_livesum_0.db", "histogram_0.db"])
+def test_a_file_with_an_odd_key_is_skipped_whole(tmp_path: Path, name: str, odd: bytes) -> None:
+    files = Files(tmp_path, leave_out="master")
+    (tmp_path / "counter_9.db").write_bytes(written(entry(GOOD_KEY)))
+    for content in (written(entry(GOOD_KEY), entry(odd)), written(entry(b'["d", "d", {}, "help"]'), entry(odd))):
+        (tmp_path / name).write_bytes(content)
+        for _ in range(2):
+            merged = files.merge()
+            assert [path.name for path in merged.skipped] == [name]
+            assert [(s.name, s.value) for family in merged.families for s in family.samples] == [("c_total", 1.0)]
+
+
 def test_every_beginning_of_a_file_is_merged_or_skipped_but_never_misread(faulty: Service, tmp_path: Path) -> None:
     """A file may be cut anywhere: what is merged is then nothing, never a part."""
     faulty.get("/movies/10")
@@ -225,7 +289,10 @@ def test_every_beginning_of_a_file_is_merged_or_skipped_but_never_misread(faulty
 
 
 def test_a_slot_whose_file_was_torn_gets_a_new_worker(faulty: Service) -> None:
-    (faulty.metrics_dir / "counter_1.db").write_bytes(b"\xff" * 4096)
+    path = faulty.metrics_dir / "counter_1.db"
+    whole = bytearray(path.read_bytes())
+    whole[40:44] = b"\xff\xff\xff\xff"  # in the middle of a key
+    path.write_bytes(whole)
     pid = faulty.process.pid
     for worker in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         subprocess.run(["kill", "-9", worker], check=True)
@@ -241,6 +308,10 @@ WORDS = (
     "..", ".", "%00", "%2e%2e", "é", "10", "999", "-1", "1e3", "0x10", "top_k", "query", "~", "a" * 300, "", "static",
     "swagger-ui.css", "openapi.json", "cache", "model", "stats", "monitoring", "summary",
 )  # fmt: skip
+REAL = (
+    "/movies/10", "/recommendations/10", "/recommendations", "/recommendations/batch", "/search", "/health", "/cache",
+    "/docs/assets/swagger-ui.css", "/docs/assets/none.css", "/static/docs.css", "/docs", "/openapi.json", "/metrics",
+)  # fmt: skip
 HEADERS = (
     "X-Request-ID: abc", "X-Request-ID: {}", "Accept: application/openmetrics-text", "If-None-Match: *",
     "Range: bytes=0-5", "Range: bytes=999999999-", "Origin: https://a.example", "traceparent: 00-xx",
@@ -253,6 +324,8 @@ BODIES = (b"", b"{", b"null", b"[]", b'{"movie_id": 10}', b'{"movie_id": 1e99}',
 
 def odd_request(chance: random.Random) -> bytes:
     path = "/" + "/".join(chance.choices(WORDS, k=chance.randint(0, 3)))
+    if chance.random() < 0.3:
+        path = chance.choice(REAL)
     if chance.random() < 0.5:
         path += "?" + "&".join(f"{chance.choice(WORDS)}={chance.choice(WORDS)}" for _ in range(chance.randint(1, 3)))
     lines = [f"{chance.choice(METHODS)} {path} HTTP/1.1", "Host: x"]
@@ -260,7 +333,11 @@ def odd_request(chance: random.Random) -> bytes:
     body = chance.choice(BODIES)
     if chance.random() < 0.5:
         lines.append("Content-Type: application/json")
-    lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
+    if chance.random() < 0.1:
+        lines.append("Transfer-Encoding: chunked")
+    else:
+        lines.append(f"Content-Length: {len(body)}")
+    lines += ["Connection: close", "", ""]
     return "\r\n".join(lines).encode("utf-8") + body
 
 
@@ -275,6 +352,7 @@ def test_twenty_thousand_odd_requests_add_no_series_and_break_nothing(six_models
         for _ in range(5000):
             with socket.create_connection((host, int(port)), timeout=DEADLINE_SECONDS) as connection:
                 connection.sendall(odd_request(chance))
+                connection.shutdown(socket.SHUT_WR)
                 answer = connection.recv(64)
             seen[int(answer[9:12]) if answer else 0] += 1
         return seen
@@ -313,9 +391,11 @@ def test_threads_that_ask_at_once_share_a_run_that_began_after_they_asked() -> N
     assert len(begun) <= 3
 
 
-def test_one_process_without_gunicorn_counts_too(six_models: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "with a folder that nobody shares"])
+def test_one_process_without_gunicorn_counts_too(six_models: Path, tmp_path: Path, *, shared: bool) -> None:
     port = free_port()
     environment = {"RECSYS_MODEL_DIR": str(six_models / store.CURRENT), "RECSYS_METRICS_DIR": str(tmp_path)}
+    environment |= {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)} if shared else {}
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "flask", "--app", "wsgi", "run", "--port", str(port)],
@@ -359,7 +439,9 @@ def test_a_real_prometheus_scrapes_it(service: Service, tmp_path: Path) -> None:
             answer = requests.get(url, params={"query": query}, timeout=5)
         except requests.RequestException:
             return []
-        return [float(one["value"][1]) for one in answer.json().get("data", {}).get("result", [])]
+        if not answer.ok:  # it is up, and not ready yet
+            return []
+        return [float(one["value"][1]) for one in answer.json()["data"]["result"]]
 
     try:
         wait_until(lambda: ask("up") == [1.0], "a scrape by Prometheus")

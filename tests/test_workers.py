@@ -123,7 +123,25 @@ def test_the_metrics_of_each_worker_are_named_by_its_slot(running: Service) -> N
     assert sum(running.metric("worker_cpu_seconds_total", worker=slot) for slot in ("0", "1")) >= cpu
 
 
-def test_a_worker_that_is_given_up_says_what_it_was_answering(running: Service) -> None:
+def test_a_worker_that_hangs_is_replaced_and_what_it_was_answering_is_logged(six_models: Path, tmp_path: Path) -> None:
+    """Nothing in such a worker runs any more, so that only the master can tell."""
+    service = start(
+        six_models / store.CURRENT, tmp_path, arguments=("-c", "config/gunicorn.conf.py", "tests.faulty:app"),
+        RECSYS_TIMEOUT="2",
+    )  # fmt: skip
+    try:
+        with pytest.raises(requests.RequestException):
+            service.get("/faulty/hang", headers={"X-Request-ID": "hanging-request"})
+        wait_until(lambda: live(service) == 2, "its successor")
+        assert service.metric("gunicorn_worker_restarts_total", reason="timeout") == 1
+        (line,) = (event for event in service.events() if "timed out" in str(event.get("message")))
+        assert line["http.request.id"] == "hanging-request"
+        assert (line["http.request.method"], line["url.path"], line["log.level"]) == ("GET", "/faulty/hang", "error")
+    finally:
+        stop(service)
+
+
+def test_what_a_killed_worker_was_answering_is_logged(running: Service) -> None:
     host, port = running.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         head = b"POST /search HTTP/1.1\r\nHost: x\r\nX-Request-ID: stuck-request-1\r\n"
@@ -131,23 +149,41 @@ def test_a_worker_that_is_given_up_says_what_it_was_answering(running: Service) 
         connection.sendall(head + b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
         wait_until(lambda: running.metric("http_requests_in_progress") == 2, "the request's arrival")
         for pid in workers(running):
-            os.kill(pid, signal.SIGABRT)  # what the master sends after the timeout
-        wait_until(lambda: "timed out during this request" in running.log(), "the log line")
-    (line,) = (event for event in running.events() if "timed out" in str(event.get("message")))
-    assert line["http.request.id"] == "stuck-request-1"
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: "was killed during this request" in running.log(), "the log line")
+    (line,) = (event for event in running.events() if event.get("http.request.id") == "stuck-request-1")
     assert (line["http.request.method"], line["url.path"], line["log.level"]) == ("POST", "/search", "error")
 
 
-def test_a_worker_that_hangs_is_replaced_and_counted(six_models: Path, tmp_path: Path) -> None:
+def test_workers_that_hang_through_reloads_do_not_pile_up(six_models: Path, tmp_path: Path) -> None:
     service = start(six_models / store.CURRENT, tmp_path, RECSYS_TIMEOUT="2")
+    host, port = service.url.removeprefix("http://").split(":")
+    held = []
     try:
-        stuck = workers(service)[0]
-        os.kill(stuck, signal.SIGSTOP)
-        wait_until(lambda: stuck not in workers(service), "the worker's end")
-        wait_until(lambda: live(service) == 2, "its successor")
-        assert service.metric("gunicorn_worker_restarts_total", reason="timeout") == 1
+        for _ in range(3):
+            connection = socket.create_connection((host, int(port)), timeout=10)
+            connection.sendall(b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+            connection.sendall(b"Content-Length: 100\r\n\r\n{")
+            held.append(connection)
+            old = set(workers(service))
+            service.process.send_signal(signal.SIGHUP)
+            wait_until(lambda old=old: len(set(workers(service)) - old) == 2, "the new workers")  # type: ignore[misc]  # mypy sees no default
+            assert len(files(service)) <= chaos.KINDS_OF_FILES * (2 * 2 + 1)
     finally:
+        for connection in held:
+            connection.close()
         stop(service)
+
+
+def test_a_reload_needs_no_more_room_on_the_disk(running: Service) -> None:
+    """What is checked at the start is not checked again when the configuration is read again."""
+    old = set(workers(running))
+    size = sum(path.stat().st_blocks for path in running.metrics_dir.glob("*.db"))
+    for _ in range(2):
+        running.process.send_signal(signal.SIGHUP)
+        wait_until(lambda old=old: not old & set(workers(running)) and live(running) == 2, "the reload")  # type: ignore[misc]  # mypy sees no default
+        old = set(workers(running))
+    assert sum(path.stat().st_blocks for path in running.metrics_dir.glob("*.db")) <= 2 * size
 
 
 def test_what_an_earlier_run_left_of_its_workers_is_forgotten(six_models: Path, tmp_path: Path) -> None:

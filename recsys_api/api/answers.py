@@ -49,9 +49,10 @@ def from_model(content: Any) -> Response:
     """An answer that depends on the model and on what was asked, and on nothing else: clients may keep it a while."""
     response = Response(orjson.dumps(content), mimetype=_JSON)
     response.set_etag(_etag(), weak=True)  # weak: the times in the body are of the first answer
-    response.headers["Cache-Control"] = (
-        f"public, max-age={serving().settings.http_max_age}" if request.method in {"GET", "HEAD"} else "no-cache"
-    )
+    if request.method not in {"GET", "HEAD"}:
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+    response.headers["Cache-Control"] = f"public, max-age={serving().settings.http_max_age}"
     if request.if_none_match.contains_weak(response.get_etag()[0] or ""):
         response.status_code = 304
     return response
@@ -65,7 +66,7 @@ def fresh(content: Any, *, status: int = 200) -> Response:
 
 
 def _etag() -> str:
-    method = "GET" if request.method == "HEAD" else request.method
-    parts = (__version__, serving().recommender.stats.model_version, method, request.full_path)
-    asked = "\n".join(parts).encode(errors="surrogatepass") + request.get_data()
+    by_body = request.method == "POST"  # a GET's body is nobody's business
+    parts = (__version__, serving().recommender.stats.model_version, "POST" if by_body else "GET", request.full_path)
+    asked = "\n".join(parts).encode(errors="surrogatepass") + (request.get_data() if by_body else b"")
     return hashlib.blake2b(asked, digest_size=12).hexdigest()

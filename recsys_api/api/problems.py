@@ -1,7 +1,7 @@
 """Every error, from whatever layer, as application/problem+json by the tables of recsys_api.errors."""
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
@@ -13,6 +13,9 @@ from recsys_api.errors import HTTP_PROBLEMS, PROBLEMS, InvalidRequest, ModelUnav
 from recsys_api.logs import REQUEST_ID
 from recsys_api.metrics.requests import ENDPOINT
 from recsys_api.serving import serving
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 _RETRY_AFTER_SECONDS = 10
 _MOST_READ_AWAY, _AT_ONCE = 1 << 20, 1 << 16
@@ -38,6 +41,18 @@ def document(problem: Problem, detail: str, request_id: str, **more: Any) -> byt
             **more,
         }
     )
+
+
+def answer_failure(environ: WSGIEnvironment, error: Exception) -> tuple[str, list[tuple[str, str]], bytes]:
+    """The status line, headers and body for what fails outside of any view, such as the first part of a stream."""
+    problem, detail = HTTP_PROBLEMS[500]
+    told = {"error.type": type(error).__qualname__, "error.message": str(error)}
+    _log.error("unhandled exception", exc_info=error, **told)
+    body = document(problem, detail, environ[REQUEST_ID])
+    headers = [
+        ("Content-Type", "application/problem+json"), ("Content-Length", str(len(body))), ("Cache-Control", "no-store"),
+    ]  # fmt: skip
+    return f"500 {problem.title}", headers, body
 
 
 def _ours(error: RecsysError) -> Response:

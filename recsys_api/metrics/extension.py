@@ -26,7 +26,7 @@ from recsys_api.metrics.catalogue import (
     Definition,
 )  # fmt: skip
 from recsys_api.metrics.files import Files
-from recsys_api.metrics.requests import Accounting, Finished, note_endpoint
+from recsys_api.metrics.requests import Accounting, Begun, Failed, Finished, note_endpoint
 from recsys_api.metrics.scrape import Derived, SharedRun, Snapshot, gauge
 from recsys_api.metrics.slots import MASTER, Slots
 
@@ -158,7 +158,6 @@ class Metrics(PrometheusMetrics):  # type: ignore[misc]  # the exporter ships no
         )
         for definition in CATALOGUE.values():
             self._create_closed(definition)
-        self._accounting: Accounting | None = None
         self._derived = Derived(self.slots, cache_generation)
         self.snapshot = SharedRun(self._merge)
         """The metrics of all workers, now; threads that ask at once share a merge."""
@@ -167,22 +166,18 @@ class Metrics(PrometheusMetrics):  # type: ignore[misc]  # the exporter ships no
         """The instrument of the metric `name`; raises KeyError for one that is not in the catalogue."""
         return self._instruments[name]
 
-    def init_app(self, app: Flask, *, begun: Callable[[Any], list[tuple[str, str]]], finished: Finished) -> None:
+    def init_app(self, app: Flask, *, begun: Begun, failed: Failed, finished: Finished) -> None:
         """Count every request of `app`.
 
-        `begun` is given the WSGI environment of a new request and returns headers for its answer; `finished` is told
-        when the answer is gone.
+        `begun` is given the WSGI environment of a new request and returns headers for its answer and a note of what it
+        is; `failed` makes an answer of an exception that leaves the application; `finished` is told when the answer is
+        gone.
         """
         super().init_app(app)
         app.extensions[EXTENSION] = self
         self._routes = lambda: {rule.rule for rule in app.url_map.iter_rules()}
         app.before_request(note_endpoint)
-        self._accounting = Accounting(app.wsgi_app, self, begun=begun, finished=finished)
-        app.wsgi_app = self._accounting  # type: ignore[method-assign]  # Flask's documented way
-
-    def requests_in_progress(self) -> list[Any]:
-        """The WSGI environments of the requests that this process is answering."""
-        return [request.environ for request in list(self._accounting.active)] if self._accounting else []
+        app.wsgi_app = Accounting(app.wsgi_app, self, begun=begun, failed=failed, finished=finished)  # type: ignore[method-assign]  # Flask's documented way
 
     def expect(self, endpoint: str, methods: Iterable[str], statuses: Iterable[int]) -> None:
         """Let the series of a route exist from the start, so that a ratio over them is 0 and not absent."""
@@ -244,12 +239,16 @@ class Metrics(PrometheusMetrics):  # type: ignore[misc]  # the exporter ships no
         self["http_requests_total"](OTHER_METHOD, UNMATCHED, str(status)).inc(1)
         self["http_request_duration_seconds"](OTHER_METHOD, UNMATCHED).observe(0.0)
 
-    def worker_ended(self, slot: int, *, timed_out: bool) -> None:
-        """For the master, when it has reaped the worker of `slot`."""
+    def worker_ended(self, slot: int, *, timed_out: bool) -> list[str]:
+        """For the master, when it has reaped the worker of `slot`: account for it, and return the notes of the requests
+        that it was answering.
+        """
         reason, seconds = self.slots.leave(slot)
         self["gunicorn_worker_restarts_total"]("timeout" if timed_out else reason).inc(1)
         self._cpu_of_ended_workers.labels(str(slot)).inc(seconds)
+        unanswered = self.slots.noted(slot)
         self.slots.free(slot, self._folder)
+        return unanswered
 
     def generate_metrics(
         self, accept_header: str | None = None, names: list[str] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from recsys_api.metrics.catalogue import MERGES
 
 _NAME = re.compile(r"(?P<kind>counter|histogram|summary|gauge)(?:_(?P<mode>[a-z]+))?_(?P<slot>[A-Za-z0-9]+)\.db")
 _MODES: dict[str, set[str]] = {"counter": {""}, "histogram": {""}, "summary": {""}, "gauge": set(MERGES)}
+_METRIC = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 _HEADER_BYTES = 8
 _FIRST_READ = 1 << 16
 _ESCAPED = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
@@ -123,8 +124,18 @@ def read(path: Path) -> bytes:
     return data[:used]
 
 
-def entries(data: bytes, start: int = _HEADER_BYTES) -> Iterator[tuple[bytes, int]]:
+class Series(NamedTuple):
+    """What a key says."""
+
+    metric: str
+    sample: str
+    labels: dict[str, str]
+    help: str
+
+
+def entries(data: bytes, start: int = _HEADER_BYTES) -> list[tuple[bytes, int]]:
     """Every key from `start` on with the place of its value. Raises BrokenFile."""
+    found = []
     place = start
     while place < len(data):
         (length,) = _int(data, place)
@@ -132,8 +143,28 @@ def entries(data: bytes, start: int = _HEADER_BYTES) -> Iterator[tuple[bytes, in
         place = first + length + 8 - (length + 4) % 8
         if length <= 0 or place + 16 > len(data):
             raise BrokenFile("torn")
-        yield data[first : first + length], place
+        found.append((data[first : first + length], place))
         place += 16
+    return found
+
+
+def series(key: bytes) -> Series:
+    """What a key says. Raises BrokenFile where it is not what prometheus_client writes."""
+    try:
+        metric, sample, labels, text = json.loads(key.decode())
+        texts = (metric, sample, text, *labels, *labels.values())
+        if not (_METRIC.fullmatch(metric) and _METRIC.fullmatch(sample) and all(isinstance(one, str) for one in texts)):
+            raise BrokenFile("a key is not one of a metric")
+        float(labels.get("le", 0))
+        return Series(metric, sample, labels, text)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BrokenFile("a key is not readable") from error
+
+
+def check(data: bytes) -> None:
+    """Raises BrokenFile unless every key of a file can be read."""
+    for key, _ in entries(data):
+        series(key)
 
 
 class _Layout:
@@ -159,10 +190,11 @@ class _Layout:
         """Take in what was added to the file since it was read last."""
         if len(data) == len(self._known):
             return
-        found = [(group.row(key), place // 8) for key, place in entries(data, max(len(self._known), _HEADER_BYTES))]
-        rows, places = zip(*found, strict=True) if found else ((), ())
-        self.rows = np.concatenate([self.rows, np.array(rows, dtype=np.int64)])
-        self.places = np.concatenate([self.places, np.array(places, dtype=np.int64)])
+        found = entries(data, max(len(self._known), _HEADER_BYTES))
+        group.learn(key for key, _ in found)  # all or none: a torn file leaves no trace
+        rows, places = np.array([(group.rows[key], place // 8) for key, place in found], dtype=np.int64).T
+        self.rows = np.concatenate([self.rows, rows])
+        self.places = np.concatenate([self.places, places])
         self._known = data
 
 
@@ -213,20 +245,22 @@ class _Group:
 
     def __init__(self, kind: str, mode: str) -> None:
         self._kind = kind
-        self._rows: dict[bytes, int] = {}
+        self.rows: dict[bytes, int] = {}
+        """The place of each series among all of this kind, by its key."""
         self._families: dict[str, _Family] = {}
         self._merge: Any = {"": np.add, "livesum": np.add, "livemax": np.maximum}[mode]
         self._nothing = {"livemax": -np.inf}.get(mode, 0.0)
         self._totals: Values = np.zeros(0)
         self._seen = np.zeros(0, dtype=np.bool_)
 
-    def row(self, key: bytes) -> int:
-        """The place of a series among all of this kind. Raises BrokenFile."""
-        row = self._rows.get(key)
-        if row is None:
-            self._describe(key, len(self._rows))
-            row = self._rows[key] = len(self._rows)
-        return row
+    def learn(self, keys: Iterable[bytes]) -> None:
+        """Make places for the series that are new. Raises BrokenFile, and then makes none."""
+        new = {key: series(key) for key in keys if key not in self.rows}
+        for key, says in new.items():
+            self.rows[key] = row = len(self.rows)
+            self._describe(says, row)
+        self._totals = np.concatenate([self._totals, np.full(len(new), self._nothing)])
+        self._seen = np.concatenate([self._seen, np.zeros(len(new), dtype=np.bool_)])
 
     def clear(self) -> None:
         """Forget the values, not the series."""
@@ -235,10 +269,6 @@ class _Group:
 
     def add(self, values: Values, rows: Places) -> None:
         """Take in the values of one file."""
-        more = len(self._rows) - self._totals.size
-        if more:
-            self._totals = np.concatenate([self._totals, np.full(more, self._nothing)])
-            self._seen = np.concatenate([self._seen, np.zeros(more, dtype=np.bool_)])
         self._merge.at(self._totals, rows, values)
         self._seen[rows] = True
 
@@ -255,15 +285,11 @@ class _Group:
             if metric.samples:
                 yield metric
 
-    def _describe(self, key: bytes, row: int) -> None:
-        try:
-            metric, sample, labels, text = json.loads(key)
-            family = self._families.setdefault(metric, _Family(text))
-            if self._kind != "histogram":
-                family.series.append((sample, Labels(labels), row))
-                return
-            bound = labels.pop("le", None)
-            histogram = family.histograms.setdefault(tuple(sorted(labels.items())), _Histogram(labels))
-            histogram.take(bound, row)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise BrokenFile("a key is not readable") from error
+    def _describe(self, says: Series, row: int) -> None:
+        family = self._families.setdefault(says.metric, _Family(says.help))
+        if self._kind != "histogram":
+            family.series.append((says.sample, Labels(says.labels), row))
+            return
+        labels = {name: value for name, value in says.labels.items() if name != "le"}
+        histogram = family.histograms.setdefault(tuple(sorted(labels.items())), _Histogram(labels))
+        histogram.take(says.labels.get("le"), row)

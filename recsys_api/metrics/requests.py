@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from flask import request
@@ -17,10 +19,16 @@ if TYPE_CHECKING:
 ENDPOINT = "recsys.endpoint"
 """Where the WSGI environment holds the template of the route that a request has found."""
 
-Begun = Callable[["WSGIEnvironment"], list[tuple[str, str]]]
-"""Given the environment of a new request; returns headers for its answer."""
+Headers = list[tuple[str, str]]
+Begun = Callable[["WSGIEnvironment"], tuple[Headers, bytes]]
+"""Given the environment of a new request; returns headers for its answer, and a note of what it is."""
+Failed = Callable[["WSGIEnvironment", Exception], tuple[str, Headers, bytes]]
+"""Given what the application failed with; returns the status line, headers and body of the answer."""
 Finished = Callable[["WSGIEnvironment", int, int], None]
 """Told the environment of a finished request, its status and how many nanoseconds it took."""
+
+asked: ContextVar[bool] = ContextVar("recsys_asked", default=False)
+"""Whether the application was asked about the request at hand, so that it is accounted for here."""
 
 _KNOWN_METHODS = frozenset(HTTP_METHODS)
 _UNREPORTED = 500
@@ -29,11 +37,14 @@ _UNREPORTED = 500
 class Accounting:
     """WSGI middleware around the whole application, so that nothing can be answered past it."""
 
-    def __init__(self, app: WSGIApplication, metrics: Metrics, *, begun: Begun, finished: Finished) -> None:
+    def __init__(
+        self, app: WSGIApplication, metrics: Metrics, *, begun: Begun, failed: Failed, finished: Finished
+    ) -> None:
         self._app = app
         self._begun = begun
+        self._failed = failed
         self.finished = finished
-        self.active: set[_Request] = set()
+        self.note = metrics.slots.note
         self.in_progress: Callable[[float], None] = metrics["http_requests_in_progress"]().inc
         self._requests = metrics["http_requests_total"]
         self._durations = metrics["http_request_duration_seconds"]
@@ -41,20 +52,30 @@ class Accounting:
         self._observe: dict[tuple[str, str], Callable[[float], None]] = {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        headers_of_ours = self._begun(environ)
-        request = _Request(environ, self)
+        asked.set(True)
+        headers_of_ours, note = self._begun(environ)
+        request = _Request(environ, self, note)
+        answer: tuple[str, Headers] = ("500 Internal Server Error", [])
 
-        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[[bytes], object]:
-            request.status = int(status[:3])
-            return start_response(status, headers + headers_of_ours, *rest)
+        def start(status: str, headers: Headers, *_: Any) -> Callable[[bytes], object]:
+            nonlocal answer
+            answer = status, headers
+            return _no_write
 
         try:
             request.body = self._app(environ, start)
+            request.begin()  # a body that breaks before its first part can still be answered as a failure
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is answered and counted here
+            *answer, content = self._failed(environ, error)  # type: ignore[assignment]  # mypy does not see a tuple
+            request.give_up(content)
         except BaseException:
             self.count(request)
             request.close()
             raise
+        status, headers = answer
+        request.status = int(status[:3])
         self.count(request)  # from here on a client may see the answer
+        start_response(status, headers + headers_of_ours)
         return request
 
     def count(self, request: _Request) -> None:
@@ -77,23 +98,34 @@ class Accounting:
 class _Request:
     """One request on its way through the accounts; also its answer's body, which the server closes at the end."""
 
-    __slots__ = ("_accounting", "_begun", "_open", "body", "environ", "method", "status")
+    __slots__ = ("_accounting", "_begun", "_first", "_open", "_rest", "body", "environ", "method", "status")
 
-    def __init__(self, environ: WSGIEnvironment, accounting: Accounting) -> None:
+    def __init__(self, environ: WSGIEnvironment, accounting: Accounting, note: bytes) -> None:
         self._begun = time.perf_counter_ns()
         self._accounting = accounting
         self._open = True
+        self._first: list[bytes] = []
+        self._rest: Iterator[bytes] = iter(())
         self.body: Iterable[bytes] = ()
         self.environ = environ
         method = environ["REQUEST_METHOD"]
         self.method = method if method in _KNOWN_METHODS else OTHER_METHOD
         self.status = _UNREPORTED
         environ[ENDPOINT] = UNMATCHED
-        accounting.active.add(self)
+        accounting.note(note)
         accounting.in_progress(1)
 
+    def begin(self) -> None:
+        """Make the first part of the answer."""
+        self._rest = iter(self.body)
+        self._first = [part for part in (next(self._rest, None),) if part is not None]
+
+    def give_up(self, content: bytes) -> None:
+        """Answer with `content` in the place of what the application gave."""
+        self._first, self._rest = [content], iter(())
+
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self.body)
+        return chain(self._first, self._rest)
 
     def close(self) -> None:
         """The last byte is handed over, or the client is gone."""
@@ -110,8 +142,12 @@ class _Request:
         accounting = self._accounting
         accounting.time(self, nanoseconds * 1e-9)
         accounting.in_progress(-1)
-        accounting.active.discard(self)
+        accounting.note(b"")
         accounting.finished(self.environ, self.status, nanoseconds)
+
+
+def _no_write(data: bytes) -> object:
+    raise RuntimeError("the application returns its answer, and does not write it")
 
 
 def note_endpoint() -> None:

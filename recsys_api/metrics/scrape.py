@@ -122,6 +122,7 @@ class Derived:
         The processor time of a slot is that of its ended workers, which the master counts, and that of its live one.
         Where one ends meanwhile, its slot is left out of this scrape, so that no time is seen twice or not at all.
         """
+        leaving = self._slots.leaving()
         live = self._slots.live()
         usage = {worker.slot: used for worker in live if (used := _usage(worker.pid))}
         ended: dict[int, float] = {}
@@ -144,7 +145,7 @@ class Derived:
         yield workers
         changed = {worker.slot for worker in set(live) ^ set(self._slots.live())}
         unseen = {worker.slot for worker in live if worker.slot not in usage}
-        yield from _of_workers(usage, ended, self._slots.leaving() | changed | unseen)
+        yield from _of_workers(usage, ended, leaving | self._slots.leaving() | changed | unseen)
 
 
 class _Usage(NamedTuple):

@@ -10,20 +10,22 @@ import mmap
 import os
 import resource
 import tempfile
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from prometheus_client import values
 
 from recsys_api.metrics.catalogue import MERGES
-from recsys_api.metrics.files import BrokenFile, entries, read
+from recsys_api.metrics.files import BrokenFile, check, read
 from recsys_api.metrics.values import Value, Values
 
 MASTER = "master"
-MOST_SLOTS = 1024
+MOST_SLOTS = 4096
 
 Farewell = Literal["exit", "recycled"]
 Ending = Literal["exit", "recycled", "timeout", "killed"]
@@ -35,6 +37,7 @@ _WORDS_PER_SLOT = 4
 _PID, _FAREWELL, _CACHE, _MODEL = range(_WORDS_PER_SLOT)
 _EXPECTED = MOST_SLOTS * _WORDS_PER_SLOT
 _WORD_BYTES = 8
+_NOTE_BYTES, _MOST_NOTES = 256, 128
 _LEAVING = -1
 _NO_MODEL, _HAS_MODEL = 1, 2
 _FAREWELLS: tuple[Ending, ...] = ("killed", "exit", "recycled")
@@ -62,10 +65,13 @@ class Slots:
         """Whether several processes share the metrics."""
         self.started_at = time.time()
         self._words = memoryview(mmap.mmap(-1, (_EXPECTED + 1) * _WORD_BYTES)).cast("q")
+        self._notes = mmap.mmap(-1, MOST_SLOTS * _MOST_NOTES * _NOTE_BYTES)  # only what is written takes memory
+        self._thread = threading.local()
+        self._threads = count()
         self._children_seconds = _children_seconds()
         self.expected = 1
         if not self.counts_with_others:
-            self._words[_PID] = os.getpid()
+            self.begin()
 
     @property
     def expected(self) -> int:
@@ -87,13 +93,36 @@ class Slots:
         return slot
 
     def take(self, slot: int) -> None:
-        """For a new worker: from here on this process counts in the slot's files."""
+        """For a new worker: from here on this process counts in the slot's files. Nobody sees it before `begin`."""
         self._slot = slot
         if self._values is not None:
             self._values.become(str(slot))
         first = slot * _WORDS_PER_SLOT
         self._words[first + _FAREWELL] = self._words[first + _CACHE] = self._words[first + _MODEL] = 0
-        self._words[first + _PID] = os.getpid()
+        first_note = slot * _MOST_NOTES * _NOTE_BYTES
+        for place in range(first_note, first_note + _MOST_NOTES * _NOTE_BYTES, _NOTE_BYTES):
+            if self._notes[place]:
+                self._notes[place] = 0
+
+    def begin(self) -> None:
+        """For a new worker that has described itself: it is live from here on."""
+        self._words[self._slot * _WORDS_PER_SLOT + _PID] = os.getpid()
+
+    def note(self, text: bytes) -> None:
+        """For a thread of a worker: what it is answering, should the worker not live to tell; nothing at the end."""
+        place = getattr(self._thread, "place", None)
+        if place is None:
+            number = next(self._threads) % _MOST_NOTES
+            place = self._thread.place = (self._slot * _MOST_NOTES + number) * _NOTE_BYTES
+        text = text[: _NOTE_BYTES - 1]
+        self._notes[place : place + len(text) + 1] = bytes([len(text)]) + text
+
+    def noted(self, slot: int) -> list[str]:
+        """For the master: what the worker of `slot` was answering when it ended."""
+        first = slot * _MOST_NOTES * _NOTE_BYTES
+        places = range(first, first + _MOST_NOTES * _NOTE_BYTES, _NOTE_BYTES)
+        texts = [self._notes[place + 1 : place + 1 + self._notes[place]] for place in places if self._notes[place]]
+        return [text.decode(errors="replace") for text in texts]
 
     def say_farewell(self, reason: Farewell) -> None:
         """For a worker that ends by itself: why."""
@@ -145,6 +174,20 @@ class Slots:
         return self._words[_PID:_EXPECTED:_WORDS_PER_SLOT].tolist()
 
 
+def in_use() -> bool:
+    """Whether this process counts in files by slot already, as at a reload."""
+    return issubclass(values.ValueClass, Value)
+
+
+def will_fork() -> None:
+    """For the configuration of a server whose hooks give each worker its slot, before any metric exists."""
+    _Server.forks = True
+
+
+class _Server:
+    forks = False
+
+
 def unusable(folder: Path, workers: int) -> str:
     """Why that many workers cannot count together in files in `folder`; empty where they can."""
     needed = _BYTES_PER_SLOT * (2 * workers + 1)  # a reload doubles them for a while
@@ -173,7 +216,7 @@ def _tidy(slot: int, folder: Path) -> None:
             path.unlink(missing_ok=True)
             continue
         try:
-            list(entries(read(path)))
+            check(read(path))
         except BrokenFile:
             with suppress(OSError):
                 path.rename(path.with_suffix(".broken"))
@@ -194,7 +237,8 @@ def _values_in_files(folder: Path) -> Values | None:
     if issubclass(chosen, Value):
         owner: Values = chosen.owner
         return owner
-    if not chosen._multiprocess:
+    if not (_Server.forks and chosen._multiprocess):
+        values.ValueClass = values.MutexValue  # nobody would give the processes slots, so each counts for itself
         return None
     in_files = Values(folder, MASTER)
     values.ValueClass = in_files.value_class()

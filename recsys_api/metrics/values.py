@@ -66,7 +66,13 @@ class Values:
         """The file of one kind of values."""
         file = self._files.get(prefix)
         if file is None:
-            file = self._files[prefix] = _File(self._folder / f"{prefix}_{self._owner}.db")
+            path = self._folder / f"{prefix}_{self._owner}.db"
+            try:
+                file = _File(path)
+            except Exception:  # noqa: BLE001 - whatever is wrong with it, a new file serves
+                path.replace(path.with_suffix(".broken"))
+                file = _File(path)
+            self._files[prefix] = file
         return file
 
     def value_class(self) -> type[Value]:
