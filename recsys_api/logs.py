@@ -32,7 +32,7 @@ LONGEST_TRACE = 16384
 REQUEST_ID = "recsys.request_id"
 """Where the WSGI environment holds the id of a request."""
 
-_SERVICE = "recsys-api"
+_SERVICE = {"ecs.version": "8.11.0", "service.name": "recsys-api", "service.version": __version__}
 _STDOUT = 1
 _QUIET_ENDPOINTS = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 _REQUEST_ID_FIELD = "http.request.id"
@@ -106,11 +106,11 @@ def request_begun(environ: WSGIEnvironment) -> tuple[list[tuple[str, str]], byte
     answered with one of the same trace, in which this request is the parent (www.w3.org/TR/trace-context).
     """
     proposed = environ.get("HTTP_X_REQUEST_ID", "")
-    request_id = proposed if _REQUEST_ID.fullmatch(proposed) else os.urandom(16).hex()
+    request_id = proposed if proposed and _REQUEST_ID.fullmatch(proposed) else os.urandom(16).hex()
     environ[REQUEST_ID] = request_id
     headers = [("X-Request-ID", request_id)]
     trace_id = ""
-    if match := _TRACEPARENT.fullmatch(environ.get("HTTP_TRACEPARENT", "")):
+    if (given := environ.get("HTTP_TRACEPARENT")) and (match := _TRACEPARENT.fullmatch(given)):
         trace_id = match["trace"]
         headers.append(("traceparent", f"00-{trace_id}-{os.urandom(8).hex()}-{match['flags']}"))
     _current.set(_Correlation(request_id, trace_id))
@@ -126,11 +126,16 @@ def request_finished(environ: WSGIEnvironment, status: int, nanoseconds: int) ->
         url = _path(environ) + (f"?{query}" if query else "")
         getattr(_log, level)(f"{environ['REQUEST_METHOD']} {url}", status=status, ms=round(nanoseconds / 1e6, 1))
     elif level in _shown:
-        # What structlog would do with it, without its machinery: half of the cost of the commonest line.
-        event: EventDict = {"event": "request", "level": level, "timestamp": _now(), **_fields(environ)}
-        event["http.response.status_code"] = status
-        event["event.duration"] = nanoseconds
-        _write(_to_json(_log, level, _to_ecs(_log, level, _limit(_log, level, _correlate(_log, level, event)))))
+        # What structlog would make of it, without its machinery: half of the cost of the commonest line.
+        line: dict[str, Any] = {"@timestamp": _now(), "log.level": level, "message": "request", **_SERVICE}
+        line["http.request.method"] = environ["REQUEST_METHOD"][:LONGEST_TEXT]
+        line["url.path"] = _path(environ)[:LONGEST_TEXT]
+        if query := environ.get("QUERY_STRING"):
+            line["url.query"] = query[:LONGEST_TEXT]
+        line["endpoint"] = environ[ENDPOINT]
+        line["http.response.status_code"] = status
+        line["event.duration"] = nanoseconds
+        _write(_to_json(_log, level, _correlate(_log, level, line)))
     _current.set(None)
 
 
@@ -141,17 +146,6 @@ def requests_lost(notes: Iterable[str], *, timed_out: bool) -> None:
         request_id, method, path = (*note.split(" ", 2), "", "")[:3]
         told = {_REQUEST_ID_FIELD: request_id, "http.request.method": method, "url.path": path}
         _log.error(why, **told)
-
-
-def _fields(environ: WSGIEnvironment) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "http.request.method": environ["REQUEST_METHOD"],
-        "url.path": _path(environ),
-        "endpoint": environ[ENDPOINT],
-    }
-    if query := environ.get("QUERY_STRING"):
-        fields["url.query"] = query
-    return fields
 
 
 def _path(environ: WSGIEnvironment) -> str:
@@ -212,9 +206,7 @@ def _to_ecs(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
         "@timestamp": event.pop("timestamp", None),
         "log.level": event.pop("level", None),
         "message": event.pop("event", ""),
-        "ecs.version": "8.11.0",
-        "service.name": _SERVICE,
-        "service.version": __version__,
+        **_SERVICE,
     }
     for key, value in event.items():
         line[_ECS_NAMES.get(key, key)] = value

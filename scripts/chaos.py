@@ -132,7 +132,11 @@ def _run(arguments: argparse.Namespace, folder: Path) -> int:
     finally:
         master.send_signal(signal.SIGTERM)
         master.wait(DEADLINE_SECONDS)
-    return _report(arguments, observed, kills, reloads, final)
+    status = _report(arguments, observed, kills, reloads, final)
+    if status:
+        errors = [line for line in (folder / "log").read_text().splitlines() if '"error.type"' in line]
+        print("\n".join(["what the service logged of its faults:", *(errors[:3] or ["nothing"])]))
+    return status
 
 
 def _storm(

@@ -274,6 +274,14 @@ def test_a_file_with_an_odd_key_is_skipped_whole(tmp_path: Path, name: str, odd:
             assert [(s.name, s.value) for family in merged.families for s in family.samples] == [("c_total", 1.0)]
 
 
+def test_a_file_that_has_only_just_been_made_is_merged(tmp_path: Path) -> None:
+    files = Files(tmp_path, leave_out="master")
+    for content in (bytes(4096), written() + bytes(4096), written(entry(GOOD_KEY)) + bytes(4096)):
+        (tmp_path / "counter_0.db").write_bytes(content)
+        assert files.merge().skipped == []
+    assert len(files.merge().families) == 1
+
+
 def test_every_beginning_of_a_file_is_merged_or_skipped_but_never_misread(faulty: Service, tmp_path: Path) -> None:
     """A file may be cut anywhere: what is merged is then nothing, never a part."""
     faulty.get("/movies/10")

@@ -17,6 +17,7 @@ from recsys_api.errors import CatalogError, MovieNotFound
 
 _LISTS = ("genres", "directors", "cast", "keywords", "countries")
 _ENOUGH_VOTES_QUANTILE = 0.9
+_MOST_IDS = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Catalog:
 
     def row(self, movie_id: int) -> int:
         """The row of `movie_id`; raises MovieNotFound."""
-        if not 0 <= movie_id <= np.iinfo(np.int64).max:
+        if not 0 <= movie_id < _MOST_IDS:
             raise MovieNotFound(movie_id)
         row = int(self.movie_ids.searchsorted(movie_id))
         if row == len(self) or self.movie_ids[row] != movie_id:

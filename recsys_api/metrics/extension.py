@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -120,8 +119,12 @@ class QuickHistogram:
         """Count many values: each bucket is written once, however many fall there."""
         if not observed:
             return
+        counts: dict[int, int] = {}
+        for value in observed:
+            bucket = bisect_left(self._bounds, value)
+            counts[bucket] = counts.get(bucket, 0) + 1
         self._sum(sum(observed))
-        for bucket, count in Counter(bisect_left(self._bounds, value) for value in observed).items():
+        for bucket, count in counts.items():
             self._buckets[bucket](count)
 
 

@@ -90,7 +90,8 @@ class Files:
                 self._add(path, group)
             except FileNotFoundError:
                 continue  # its worker left between the listing and the reading
-            except (BrokenFile, OSError):
+            except Exception:  # noqa: BLE001 - whatever is wrong with one file, the others count
+                self._layouts.pop(path.name, None)
                 skipped.append(path)
                 continue
             files += 1
@@ -192,7 +193,8 @@ class _Layout:
             return
         found = entries(data, max(len(self._known), _HEADER_BYTES))
         group.learn(key for key, _ in found)  # all or none: a torn file leaves no trace
-        rows, places = np.array([(group.rows[key], place // 8) for key, place in found], dtype=np.int64).T
+        known = [(group.rows[key], place // 8) for key, place in found]
+        rows, places = np.array(known, dtype=np.int64).reshape(-1, 2).T
         self.rows = np.concatenate([self.rows, rows])
         self.places = np.concatenate([self.places, places])
         self._known = data

@@ -110,12 +110,14 @@ class Slots:
 
     def note(self, text: bytes) -> None:
         """For a thread of a worker: what it is answering, should the worker not live to tell; nothing at the end."""
-        place = getattr(self._thread, "place", None)
-        if place is None:
+        try:
+            place: int = self._thread.place
+        except AttributeError:
             number = next(self._threads) % _MOST_NOTES
             place = self._thread.place = (self._slot * _MOST_NOTES + number) * _NOTE_BYTES
         text = text[: _NOTE_BYTES - 1]
-        self._notes[place : place + len(text) + 1] = bytes([len(text)]) + text
+        self._notes[place + 1 : place + 1 + len(text)] = text
+        self._notes[place] = len(text)
 
     def noted(self, slot: int) -> list[str]:
         """For the master: what the worker of `slot` was answering when it ended."""
