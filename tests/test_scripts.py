@@ -115,7 +115,8 @@ def test_settings_come_from_the_file_and_the_environment_wins(checkout: Path, tm
         other = requests.get(url + "/", headers={"Origin": "https://b.example"}, timeout=10)
         assert "Access-Control-Allow-Origin" not in other.headers
         assert answer.headers["Vary"] == other.headers["Vary"] == "Origin"
-        assert "recommendation_cache_capacity 14.0" in requests.get(url + "/metrics", timeout=10).text
+        both_workers_caches = "recommendation_cache_capacity 14.0"
+        wait_until(lambda: both_workers_caches in requests.get(url + "/metrics", timeout=10).text, "two caches of 7")
 
 
 @pytest.mark.parametrize("line", ["RECSYS_PORT", "RECSYS PORT=1", "=1", "1PORT=2"])
