@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import http.client
 import io
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -16,7 +14,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,9 +25,7 @@ try:
 except ImportError:
     sys.exit("error: run it as .venv/bin/python scripts/benchmark.py; ./scripts/start_api.sh makes .venv.")
 
-ROOT = Path(__file__).resolve().parent.parent
-HOST = "127.0.0.1"
-DEADLINE_SECONDS = 60.0
+from scripts.running_service import ROOT, RunningService, running_service
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,15 +140,15 @@ def scrape(arguments: argparse.Namespace) -> dict[str, float]:
     """Milliseconds of a scrape of a fresh service, and of one that has seen many workers die, in turns."""
     with (
         tempfile.TemporaryDirectory(prefix="recsys-bench-") as folder,
-        _service(arguments.model, Path(folder) / "fresh") as fresh,
-        _service(arguments.model, Path(folder) / "worn") as worn,
+        running_service(arguments.model, Path(folder) / "fresh", workers=4) as fresh,
+        running_service(arguments.model, Path(folder) / "worn", workers=4) as worn,
     ):
         _end_workers(worn, arguments.deaths)
         samples: tuple[list[float], list[float]] = ([], [])
         for _ in range(arguments.scrapes):
-            for (port, _), taken in zip((fresh, worn), samples, strict=True):
+            for service, taken in zip((fresh, worn), samples, strict=True):
                 begun = time.perf_counter()
-                _get(port, "/metrics")
+                service.get("/metrics")
                 taken.append((time.perf_counter() - begun) * 1000)
         files = [len(list((Path(folder) / name).glob("*.db"))) for name in ("fresh", "worn")]
     fresh_ms, worn_ms = (statistics.median(taken) for taken in samples)
@@ -166,70 +161,19 @@ def scrape(arguments: argparse.Namespace) -> dict[str, float]:
     }
 
 
-@contextmanager
-def _service(model: Path, folder: Path) -> Any:
-    """A service of four workers: its port and its master."""
-    folder.mkdir()
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = int(probe.getsockname()[1])
-    settings = {
-        "RECSYS_MODEL_DIR": str(model.resolve()), "RECSYS_METRICS_DIR": str(folder), "RECSYS_PORT": str(port),
-        "RECSYS_LOG_LEVEL": "error", "WEB_CONCURRENCY": "4",
-    }  # fmt: skip
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RECSYS_", "PROMETHEUS_"))}
-    with (folder / "log").open("w") as log:
-        master = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py"],
-            cwd=ROOT, env={**inherited, **settings}, stdout=log, stderr=log,
-        )  # fmt: skip
-    try:
-        _wait_for_workers(port, master)
-        yield port, master
-    finally:
-        master.send_signal(signal.SIGTERM)
-        master.wait(DEADLINE_SECONDS)
-
-
-def _end_workers(service: tuple[int, Any], deaths: int) -> None:
+def _end_workers(service: RunningService, deaths: int) -> None:
     """Kill workers, one after the other, each when its predecessor has a successor."""
-    port, master = service
     pause = threading.Event()
     for done in range(deaths):
-        workers = _workers(master)
+        workers = service.pids()
         os.kill(workers[done % len(workers)], signal.SIGKILL)
-        while set(_workers(master)) == set(workers) or len(_workers(master)) < len(workers):
+        while set(service.pids()) == set(workers) or len(service.pids()) < len(workers):
             pause.wait(0.002)
         if sys.stderr.isatty() and done % 20 == 0:
             print(f"\r{done:,} of {deaths:,} workers have died", end="", file=sys.stderr, flush=True)
     if sys.stderr.isatty():
         print("\r" + " " * 50 + "\r", end="", file=sys.stderr)
-    _wait_for_workers(port, master)
-
-
-def _workers(master: Any) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{master.pid}/task/{master.pid}/children").read_text().split()]
-
-
-def _wait_for_workers(port: int, master: Any) -> None:
-    end, pause = time.monotonic() + DEADLINE_SECONDS, threading.Event()
-    while time.monotonic() < end and master.poll() is None:
-        try:
-            if json.loads(_get(port, "/health"))["workers"] == len(_workers(master)) == 4:
-                return
-        except (OSError, http.client.HTTPException, ValueError):
-            pass
-        pause.wait(0.05)
-    raise SystemExit("error: the service did not start; does scripts/start_api.sh start it?")
-
-
-def _get(port: int, path: str) -> bytes:
-    connection = http.client.HTTPConnection(HOST, port, timeout=DEADLINE_SECONDS)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().read()
-    finally:
-        connection.close()
+    service.come_to_rest()
 
 
 def _again_with_shared_metrics(argv: Sequence[str] | None) -> int:

@@ -12,8 +12,6 @@ import itertools
 import os
 import random
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -32,12 +30,10 @@ except ImportError:
 
 from recsys_api.api.schemas import SearchQuery
 from recsys_api.model import store
+from scripts.running_service import DEADLINE_SECONDS, HOST, ROOT, RunningService, running_service
 
-ROOT = Path(__file__).resolve().parent.parent
-HOST = "127.0.0.1"
 THREADS = 4
 KINDS_OF_FILES = 4
-DEADLINE_SECONDS = 30.0
 _JSON = {"Content-Type": "application/json"}
 _LONGEST_QUERY = max(getattr(rule, "max_length", 0) for rule in SearchQuery.model_fields["query"].metadata)
 
@@ -110,28 +106,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace, folder: Path) -> int:
     model = store.load(arguments.model)
-    port = _free_port()
-    settings = {
-        "RECSYS_MODEL_DIR": str(arguments.model.resolve()), "RECSYS_METRICS_DIR": str(folder),
-        "RECSYS_HOST": HOST, "RECSYS_PORT": str(port), "RECSYS_THREADS": str(THREADS),
-        "RECSYS_MAX_REQUESTS": str(arguments.max_requests), "WEB_CONCURRENCY": str(arguments.workers),
-        "RECSYS_LOG_LEVEL": "error", "RECSYS_LOG_FORMAT": "json",
-    }  # fmt: skip
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RECSYS_")}
-    with (folder / "log").open("w") as log:
-        master = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py"],
-            cwd=ROOT, env={**inherited, **settings}, stdout=log, stderr=log,
-        )  # fmt: skip
-    try:
-        _wait_for_workers(port, master, arguments.workers)
+    settings = {"RECSYS_THREADS": str(THREADS), "RECSYS_MAX_REQUESTS": str(arguments.max_requests)}
+    with running_service(arguments.model, folder, workers=arguments.workers, **settings) as service:
         wanted = calls(int(model.catalog.movie_ids[model.catalog.popular_rows[0]]))
-        observed, kills, reloads = _storm(arguments, port, master, wanted, folder)
-        _wait_for_workers(port, master, arguments.workers)
-        final = _scrape(port)
-    finally:
-        master.send_signal(signal.SIGTERM)
-        master.wait(DEADLINE_SECONDS)
+        observed, kills, reloads = _storm(arguments, service, wanted, folder)
+        service.come_to_rest()
+        final = _scrape(service)
     status = _report(arguments, observed, kills, reloads, final)
     if status:
         errors = [line for line in (folder / "log").read_text().splitlines() if '"error.type"' in line]
@@ -140,16 +120,16 @@ def _run(arguments: argparse.Namespace, folder: Path) -> int:
 
 
 def _storm(
-    arguments: argparse.Namespace, port: int, master: subprocess.Popen[bytes], wanted: list[Call], folder: Path
+    arguments: argparse.Namespace, service: RunningService, wanted: list[Call], folder: Path
 ) -> tuple[list[Observed], int, int]:
     """Clients, scrapers, kills and reloads for the asked time."""
     over = threading.Event()
     seen = [Observed() for _ in range(arguments.clients + 1)]
     threads = [
-        threading.Thread(target=_ask, args=(port, random.Random(arguments.seed + i), wanted, seen[i], over))
+        threading.Thread(target=_ask, args=(service.port, random.Random(arguments.seed + i), wanted, seen[i], over))
         for i in range(arguments.clients)
     ]
-    threads.append(threading.Thread(target=_keep_scraping, args=(port, folder, seen[-1], over)))
+    threads.append(threading.Thread(target=_keep_scraping, args=(service, folder, seen[-1], over)))
     for thread in threads:
         thread.start()
     chance = random.Random(arguments.seed)
@@ -160,10 +140,10 @@ def _storm(
     try:
         while (now := time.monotonic()) < begun + arguments.seconds:
             if now >= next_kill:
-                kills += _kill_one(master.pid, chance)
+                kills += _kill_one(service, chance)
                 next_kill = now + chance.expovariate(arguments.kills_per_second)
             if now >= next_reload:
-                master.send_signal(signal.SIGHUP)
+                service.master.send_signal(signal.SIGHUP)
                 reloads += 1
                 next_reload = now + arguments.reload_every
             _show(f"{now - begun:5.1f} s  {kills} kills  {reloads} reloads  {seen[-1].scrapes} scrapes")
@@ -176,8 +156,8 @@ def _storm(
     return seen, kills, reloads
 
 
-def _kill_one(master: int, chance: random.Random) -> int:
-    workers = [pid for pid in _workers(master) if _lives(pid)]
+def _kill_one(service: RunningService, chance: random.Random) -> int:
+    workers = [pid for pid in service.pids() if _lives(pid)]
     if not workers:
         return 0
     try:
@@ -193,10 +173,6 @@ def _lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def _workers(master: int) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
 
 
 def _ask(port: int, chance: random.Random, wanted: list[Call], seen: Observed, over: threading.Event) -> None:
@@ -217,11 +193,11 @@ def _ask(port: int, chance: random.Random, wanted: list[Call], seen: Observed, o
     connection.close()
 
 
-def _keep_scraping(port: int, folder: Path, seen: Observed, over: threading.Event) -> None:
+def _keep_scraping(service: RunningService, folder: Path, seen: Observed, over: threading.Event) -> None:
     last: dict[Series, float] = {}
     while not over.is_set():
         try:
-            now = _scrape(port)
+            now = _scrape(service)
         except (OSError, http.client.HTTPException):
             seen.interrupted_scrapes += 1  # the worker that was asked was killed; nobody can answer then
             continue
@@ -246,36 +222,12 @@ def _never_falls(name: str) -> bool:
     return name.endswith(("_total", "_count", "_bucket", "_sum"))
 
 
-def _scrape(port: int) -> dict[Series, float]:
-    connection = http.client.HTTPConnection(HOST, port, timeout=DEADLINE_SECONDS)
-    try:
-        connection.request("GET", "/metrics")
-        answer = connection.getresponse()
-        text = answer.read().decode()
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise ValueError(f"status {answer.status}")
+def _scrape(service: RunningService) -> dict[Series, float]:
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
+        for family in text_string_to_metric_families(service.get("/metrics").decode())
         for sample in family.samples
     }
-
-
-def _wait_for_workers(port: int, master: subprocess.Popen[bytes], workers: int) -> None:
-    """Until just the wanted workers live and nothing is in progress."""
-    end, pause = time.monotonic() + DEADLINE_SECONDS, threading.Event()
-    while time.monotonic() < end and master.poll() is None:
-        try:
-            now = _scrape(port)
-            live = now.get(("gunicorn_workers", (("state", "live"),)), 0)
-            if live == workers == len(_workers(master.pid)) and now.get(("http_requests_in_progress", ()), 0) == 1:
-                return
-        except (OSError, http.client.HTTPException):
-            pass
-        pause.wait(0.05)
-    raise SystemExit("error: the service did not come to rest; is a model at --model, and is the port free?")
 
 
 def _report(
@@ -290,9 +242,9 @@ def _report(
             told = dict(labels)
             counted[told["method"], told["endpoint"], int(told["status_code"])] += int(value)
     faults = list(itertools.chain.from_iterable(seen.faults for seen in observed))
-    own = ("GET", "/metrics", 200)  # the scrapes that waited for the service to come to rest are not among the answers
+    own = {("GET", "/metrics", 200), ("GET", "/health", 200)}  # asked also to see the service come to rest
     short = {answer: n - counted[answer] for answer, n in answers.items() if counted[answer] < n}
-    over = sum(max(n - answers[answer], 0) for answer, n in counted.items() if answer != own)
+    over = sum(max(n - answers[answer], 0) for answer, n in counted.items() if answer not in own)
     timed = sum(value for (name, _), value in final.items() if name == "http_request_duration_seconds_count")
     untimed = sum(counted.values()) - int(timed)
     bound = THREADS * kills
@@ -329,12 +281,6 @@ def _report(
 def _show(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r{text:<70}", end="" if text else "\r", file=sys.stderr, flush=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
