@@ -118,10 +118,10 @@ class Service:
         return self.scrape().get((name, frozenset(labels.items())), 0.0)
 
     def get(self, path: str, **arguments: object) -> requests.Response:
-        return requests.get(self.url + path, timeout=10, **arguments)  # type: ignore[arg-type]
+        return requests.get(self.url + path, timeout=10, **arguments)
 
     def post(self, path: str, **arguments: object) -> requests.Response:
-        return requests.post(self.url + path, timeout=10, **arguments)  # type: ignore[arg-type]
+        return requests.post(self.url + path, timeout=10, **arguments)
 
 
 def free_port() -> int:

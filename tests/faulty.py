@@ -29,7 +29,7 @@ def stream() -> Response:
         yield b"first"
         raise RuntimeError("the stream broke")
 
-    return Response(parts())  # type: ignore[arg-type]
+    return Response(parts())
 
 
 @app.get("/faulty/slow")
@@ -40,7 +40,7 @@ def slow() -> Response:
         while True:
             yield b"x" * 65536
 
-    return Response(parts())  # type: ignore[arg-type]
+    return Response(parts())
 
 
 @app.get("/faulty/first")
@@ -51,7 +51,7 @@ def fail_at_first() -> Response:
         raise RuntimeError("no first part")
         yield b""
 
-    return Response(parts())  # type: ignore[arg-type]
+    return Response(parts())
 
 
 @app.get("/faulty/hang")

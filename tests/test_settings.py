@@ -80,4 +80,4 @@ def test_a_misspelt_setting_is_an_error_that_suggests_the_right_one(monkeypatch:
 
 def test_settings_do_not_change_once_read() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        Settings.from_environment().port = 1  # type: ignore[misc]
+        Settings.from_environment().port = 1

@@ -1,12 +1,15 @@
 """What becomes of the numbers when workers are killed, recycled, reloaded, added and taken away."""
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -56,7 +59,7 @@ def test_killed_workers_lose_no_count_and_leave_no_file(running: Service) -> Non
         old = set(workers(running))
         for pid in old:
             os.kill(pid, signal.SIGKILL)
-        wait_until(lambda old=old: not old & set(workers(running)) and live(running) == 2, "new workers")  # type: ignore[misc]  # mypy sees no default
+        wait_until(lambda old=old: not old & set(workers(running)) and live(running) == 2, "new workers")
     assert movies_counted(running) == 20
     assert files(running) == before
     assert running.metric("gunicorn_worker_restarts_total", reason="killed") == 6
@@ -80,11 +83,40 @@ def test_reloads_keep_counts_and_the_number_of_files(running: Service) -> None:
         running.get("/movies/10")
         old = set(workers(running))
         running.process.send_signal(signal.SIGHUP)
-        wait_until(lambda old=old: len(workers(running)) == 2 and not old & set(workers(running)), "the reload")  # type: ignore[misc]  # mypy sees no default
+        wait_until(lambda old=old: len(workers(running)) == 2 and not old & set(workers(running)), "the reload")
     assert movies_counted(running) == 4
     assert len(files(running)) <= chaos.KINDS_OF_FILES * (2 * 2 + 1)
     assert running.metric("process_start_time_seconds") == started
     assert all(isinstance(event, dict) for event in running.events())  # gunicorn's lines, too, after a reload
+
+
+def test_a_reload_under_load_loses_no_request(running: Service) -> None:
+    host, port = running.url.removeprefix("http://").split(":")
+    over = threading.Event()
+
+    def client(keeps_its_connection: bool) -> int:
+        answered = 0
+        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        while not over.is_set():
+            connection.request("GET", "/recommendations/10")
+            answer = connection.getresponse()
+            assert (answer.status, bool(answer.read())) == (200, True)
+            answered += 1
+            if not keeps_its_connection:
+                connection.close()
+        connection.close()
+        return answered
+
+    with ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(client, number % 2 == 0) for number in range(4)]
+        try:
+            for _ in range(3):
+                old = set(workers(running))
+                running.process.send_signal(signal.SIGHUP)
+                wait_until(lambda old=old: not old & set(workers(running)) and live(running) == 2, "the reload")
+        finally:
+            over.set()
+        assert sum(future.result() for future in clients) > 100
 
 
 def test_a_second_master_is_refused(running: Service) -> None:
@@ -167,7 +199,7 @@ def test_workers_that_hang_through_reloads_do_not_pile_up(six_models: Path, tmp_
             held.append(connection)
             old = set(workers(service))
             service.process.send_signal(signal.SIGHUP)
-            wait_until(lambda old=old: len(set(workers(service)) - old) == 2, "the new workers")  # type: ignore[misc]  # mypy sees no default
+            wait_until(lambda old=old: len(set(workers(service)) - old) == 2, "the new workers")
             assert len(files(service)) <= chaos.KINDS_OF_FILES * (2 * 2 + 1)
     finally:
         for connection in held:
@@ -181,7 +213,7 @@ def test_a_reload_needs_no_more_room_on_the_disk(running: Service) -> None:
     size = sum(path.stat().st_blocks for path in running.metrics_dir.glob("*.db"))
     for _ in range(2):
         running.process.send_signal(signal.SIGHUP)
-        wait_until(lambda old=old: not old & set(workers(running)) and live(running) == 2, "the reload")  # type: ignore[misc]  # mypy sees no default
+        wait_until(lambda old=old: not old & set(workers(running)) and live(running) == 2, "the reload")
         old = set(workers(running))
     assert sum(path.stat().st_blocks for path in running.metrics_dir.glob("*.db")) <= 2 * size
 
