@@ -76,7 +76,7 @@ def on_starting(server):
     if not here.metrics.slots.counts_with_others:
         sys.exit("error: prometheus_client was imported before config/gunicorn.conf.py could set its shared folder.")
     _refuse_taken_port(_settings.host, _settings.port)
-    slots.tidy_all(_settings.metrics_dir)
+    here.metrics.slots.forget_earlier_run()
     here.metrics.slots.expected = server.cfg.workers
     here.metrics.snapshot()  # the workers inherit what it learns about the series
 
@@ -124,7 +124,7 @@ def nworkers_changed(server, new_value, old_value):
 def pre_fork(server, worker):
     """Give the worker the lowest slot that no live worker has."""
     taken = [other.slot for other in server.WORKERS.values()]
-    worker.slot = _held(server).metrics.slots.reserve(taken, _settings.metrics_dir)
+    worker.slot = _held(server).metrics.slots.reserve(taken)
 
 
 def post_fork(server, worker):

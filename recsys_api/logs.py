@@ -34,6 +34,7 @@ REQUEST_ID = "recsys.request_id"
 
 _SERVICE = {"ecs.version": "8.11.0", "service.name": "recsys-api", "service.version": __version__}
 _STDOUT = 1
+_SHORT = 32
 _QUIET_ENDPOINTS = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 _REQUEST_ID_FIELD = "http.request.id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -218,6 +219,8 @@ def _to_json(logger: WrappedLogger, name: str, line: EventDict) -> bytes:
     while _longest_line and len(text) >= _longest_line:
         longest = max((key for key in line if isinstance(line[key], str)), key=lambda key: len(line[key]))
         value = line[longest]
+        if len(value) <= _SHORT:
+            break  # it is long for another reason than its texts
         kept = len(value) * 2 // 3
         line[longest] = f"...{value[-kept:]}" if longest == "error.stack_trace" else f"{value[:kept]}..."
         text = _encoded(line)

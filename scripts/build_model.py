@@ -17,6 +17,7 @@ try:
 except ImportError:
     sys.exit("error: run it as .venv/bin/python scripts/build_model.py; ./scripts/start_api.sh makes .venv.")
 
+from recsys_api.catalog import Movie
 from recsys_api.catalog.readers import SOURCES, read
 from recsys_api.errors import RecsysError
 from recsys_api.model import store
@@ -47,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _build(arguments: argparse.Namespace) -> int:
     begun = time.perf_counter()
+    if not arguments.quiet and sys.stderr.isatty():
+        print("reading ...", file=sys.stderr)
     movies, report = read(arguments.source, arguments.input, columns=dict(arguments.column))
     seconds = {"read": time.perf_counter() - begun}
     print("\n".join(report.lines()), flush=True)
@@ -90,8 +93,12 @@ def _summarise(model: store.Model, folder: Path, seconds: dict[str, float]) -> N
     for row in recommender.popular(top_k=_SAMPLES).tolist():
         movie = model.catalog.movie(row)
         like = recommender.recommend(movie.movie_id, top_k=5)
-        titles = ", ".join(f"{other.title} ({other.year})" for other in map(model.catalog.movie, like.rows.tolist()))
-        print(f"like {movie.title} ({movie.year}): {titles}")
+        titles = ", ".join(_named(model.catalog.movie(other)) for other in like.rows.tolist())
+        print(f"like {_named(movie)}: {titles}")
+
+
+def _named(movie: Movie) -> str:
+    return f"{movie.title} ({movie.year})" if movie.year else movie.title
 
 
 class _Steps:

@@ -29,11 +29,12 @@ except ImportError:
     sys.exit("error: run it as .venv/bin/python scripts/chaos.py; ./scripts/start_api.sh makes .venv.")
 
 from recsys_api.api.schemas import SearchQuery
+from recsys_api.metrics.slots import FILE_BYTES
 from recsys_api.model import store
 from scripts.running_service import DEADLINE_SECONDS, HOST, ROOT, RunningService, running_service
 
 THREADS = 4
-KINDS_OF_FILES = 4
+KINDS_OF_FILES = len(FILE_BYTES)
 _JSON = {"Content-Type": "application/json"}
 _LONGEST_QUERY = max(getattr(rule, "max_length", 0) for rule in SearchQuery.model_fields["query"].metadata)
 

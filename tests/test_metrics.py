@@ -159,11 +159,15 @@ def test_ten_thousand_requests_are_counted_to_the_last(service: Service) -> None
             connection.getresponse().read()
         connection.close()
 
+    asked_before = service.get("/monitoring/summary").json()["request_metrics"]
     before = service.get("/health").json()["total_requests"]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(client, range(4)))
     assert service.get("/health").json()["total_requests"] == before + 10_001
     assert sum_of(service.scrape(), "http_requests_total") == before + 10_002
+    asked = service.get("/monitoring/summary").json()["request_metrics"]
+    assert asked["search_queries"] - asked_before["search_queries"] == 2000
+    assert asked["recommendations_generated"] - asked_before["recommendations_generated"] == 2000 * 5
 
 
 def test_a_condition_on_a_file_adds_no_series(service: Service) -> None:

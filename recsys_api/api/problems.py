@@ -46,8 +46,7 @@ def document(problem: Problem, detail: str, request_id: str, **more: Any) -> byt
 def answer_failure(environ: WSGIEnvironment, error: Exception) -> tuple[str, list[tuple[str, str]], bytes]:
     """The status line, headers and body for what fails outside of any view, such as the first part of a stream."""
     problem, detail = HTTP_PROBLEMS[500]
-    told = {"error.type": type(error).__qualname__, "error.message": str(error)}
-    _log.error("unhandled exception", exc_info=error, **told)
+    _log_unforeseen(error)
     body = document(problem, detail, environ[REQUEST_ID])
     headers = [
         ("Content-Type", "application/problem+json"), ("Content-Length", str(len(body))), ("Cache-Control", "no-store"),
@@ -93,10 +92,14 @@ def _read_away_the_body() -> None:
 
 
 def _unforeseen(error: Exception) -> Response:
-    told = {"error.type": type(error).__qualname__, "error.message": str(error)}
-    _log.error("unhandled exception", exc_info=error, **told)
+    _log_unforeseen(error)
     _count_model_error("internal")
     return _problem(*HTTP_PROBLEMS[500])
+
+
+def _log_unforeseen(error: Exception) -> None:
+    told = {"error.type": type(error).__qualname__, "error.message": str(error)}
+    _log.error("unhandled exception", exc_info=error, **told)
 
 
 def _problem(problem: Problem, detail: str, **more: Any) -> Response:

@@ -143,7 +143,6 @@ class Metrics(PrometheusMetrics):  # type: ignore[misc]  # the exporter ships no
 
     def __init__(self, folder: Path, *, cache_generation: Callable[[], int] = lambda: 0) -> None:
         self.slots = Slots(folder)
-        self._folder = folder
         self._files = Files(folder, leave_out=MASTER)
         self._generation = cache_generation
         disable_created_metrics()  # type: ignore[no-untyped-call]  # when a series began says nothing here
@@ -250,7 +249,7 @@ class Metrics(PrometheusMetrics):  # type: ignore[misc]  # the exporter ships no
         self["gunicorn_worker_restarts_total"]("timeout" if timed_out else reason).inc(1)
         self._cpu_of_ended_workers.labels(str(slot)).inc(seconds)
         unanswered = self.slots.noted(slot)
-        self.slots.free(slot, self._folder)
+        self.slots.free(slot)
         return unanswered
 
     def generate_metrics(

@@ -21,6 +21,8 @@ _NAME = re.compile(r"(?P<kind>counter|histogram|summary|gauge)(?:_(?P<mode>[a-z]
 _MODES: dict[str, set[str]] = {"counter": {""}, "histogram": {""}, "summary": {""}, "gauge": set(MERGES)}
 _METRIC = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 _HEADER_BYTES = 8
+_VALUE_BYTES = 16
+_SAMPLE_BYTES = 32  # of the first key and the last, to know a file again by; less than any key has
 _FIRST_READ = 1 << 16
 _ESCAPED = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
 _int = struct.Struct("i").unpack_from
@@ -85,9 +87,11 @@ class Files:
                 continue
             if mode and match["slot"] == self._leave_out:
                 continue
-            group = self._groups.setdefault((match["kind"], mode), _Group(match["kind"], mode))
+            kind = match["kind"], mode
+            if kind not in self._groups:
+                self._groups[kind] = _Group(*kind)
             try:
-                self._add(path, group)
+                self._add(path, self._groups[kind])
             except FileNotFoundError:
                 continue  # its worker left between the listing and the reading
             except Exception:  # noqa: BLE001 - whatever is wrong with one file, the others count
@@ -176,28 +180,30 @@ class _Layout:
         """int64: of the values, in units of eight bytes."""
         self.rows: Places = np.zeros(0, dtype=np.int64)
         """int64: which series of the group each value belongs to."""
-        self._known = b""
+        self._length = _HEADER_BYTES
+        self._first_key = self._last_key = b""
 
     def begins(self, data: bytes) -> bool:
         """Whether `data` is the file that was read before, perhaps grown, and not another of its name."""
-        if len(data) < len(self._known):
-            return False
-        if not self._known:
-            return True
-        first, last = slice(_HEADER_BYTES, _HEADER_BYTES + 64), slice(len(self._known) - 160, len(self._known) - 16)
-        return data[first] == self._known[first] and data[last] == self._known[last]
+        return (
+            len(data) >= self._length
+            and data[_HEADER_BYTES:].startswith(self._first_key)
+            and data[: self._length - _VALUE_BYTES].endswith(self._last_key)
+        )
 
     def extend(self, data: bytes, group: _Group) -> None:
         """Take in what was added to the file since it was read last."""
-        if len(data) == len(self._known):
+        if len(data) <= self._length:
             return
-        found = entries(data, max(len(self._known), _HEADER_BYTES))
+        found = entries(data, self._length)
         group.learn(key for key, _ in found)  # all or none: a torn file leaves no trace
         known = [(group.rows[key], place // 8) for key, place in found]
         rows, places = np.array(known, dtype=np.int64).reshape(-1, 2).T
         self.rows = np.concatenate([self.rows, rows])
         self.places = np.concatenate([self.places, places])
-        self._known = data
+        self._first_key = data[_HEADER_BYTES : _HEADER_BYTES + _SAMPLE_BYTES]
+        self._last_key = data[max(len(data) - _VALUE_BYTES - _SAMPLE_BYTES, _HEADER_BYTES) : len(data) - _VALUE_BYTES]
+        self._length = len(data)
 
 
 class _Histogram:

@@ -48,6 +48,7 @@ class Accounting:
         self.in_progress: Callable[[float], None] = metrics["http_requests_in_progress"]().inc
         self._requests = metrics["http_requests_total"]
         self._durations = metrics["http_request_duration_seconds"]
+        self._errors = metrics["recommendation_model_errors_total"]
         self._count: dict[tuple[str, str, int], Callable[[float], None]] = {}
         self._observe: dict[tuple[str, str], Callable[[float], None]] = {}
 
@@ -68,6 +69,7 @@ class Accounting:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered and counted here
             *answer, content = self._failed(environ, error)  # type: ignore[assignment]  # mypy does not see a tuple
             request.give_up(content)
+            self._errors("internal", environ[ENDPOINT]).inc(1)
         except BaseException:
             self.count(request)
             request.close()

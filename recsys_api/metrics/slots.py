@@ -30,9 +30,9 @@ MOST_SLOTS = 4096
 Farewell = Literal["exit", "recycled"]
 Ending = Literal["exit", "recycled", "timeout", "killed"]
 
-_FILE_BYTES = {"counter": 1 << 18, "histogram": 1 << 19, **{f"gauge_{mode}": 1 << 16 for mode in MERGES}}
-"""The size of each file of a slot; prometheus_client doubles one that becomes too small."""
-_BYTES_PER_SLOT = sum(_FILE_BYTES.values())
+FILE_BYTES = {"counter": 1 << 18, "histogram": 1 << 19, **{f"gauge_{mode}": 1 << 16 for mode in MERGES}}
+"""Each file of a slot with its size; prometheus_client doubles one that becomes too small."""
+_BYTES_PER_SLOT = sum(FILE_BYTES.values())
 _WORDS_PER_SLOT = 4
 _PID, _FAREWELL, _CACHE, _MODEL = range(_WORDS_PER_SLOT)
 _EXPECTED = MOST_SLOTS * _WORDS_PER_SLOT
@@ -59,6 +59,7 @@ class Slots:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._slot = 0
         self._values = _values_in_files(folder)
         self.counts_with_others = self._values is not None
@@ -82,14 +83,19 @@ class Slots:
     def expected(self, workers: int) -> None:
         self._words[_EXPECTED] = workers
 
-    def reserve(self, taken: Iterable[int], folder: Path) -> int:
+    def forget_earlier_run(self) -> None:
+        """For the master, before the first fork: forget what an earlier run left about workers that live no more."""
+        for path in self._folder.glob("gauge_live*.db"):
+            path.unlink(missing_ok=True)
+
+    def reserve(self, taken: Iterable[int]) -> int:
         """For the master, before a fork: the lowest slot that is not `taken`, its files in order for a new worker."""
         in_use = set(taken)
         slot = next(slot for slot in range(len(in_use) + 1) if slot not in in_use)
         if slot >= MOST_SLOTS:
             raise RuntimeError(f"there can be at most {MOST_SLOTS} workers")
-        _tidy(slot, folder)
-        _allocate(slot, folder)
+        _tidy(slot, self._folder)
+        _allocate(slot, self._folder)
         return slot
 
     def take(self, slot: int) -> None:
@@ -140,9 +146,9 @@ class Slots:
         seconds_before, self._children_seconds = self._children_seconds, _children_seconds()
         return _FAREWELLS[self._words[first + _FAREWELL]], self._children_seconds - seconds_before
 
-    def free(self, slot: int, folder: Path) -> None:
+    def free(self, slot: int) -> None:
         """For the master: the slot may have its next worker. Its counts stay, what described one alive goes."""
-        _tidy(slot, folder)
+        _tidy(slot, self._folder)
         self._words[slot * _WORDS_PER_SLOT + _PID] = 0
 
     def note_cache(self, size: int, generation: int) -> None:
@@ -205,12 +211,6 @@ def unusable(folder: Path, workers: int) -> str:
     return ""
 
 
-def tidy_all(folder: Path) -> None:
-    """For the master, before the first fork: forget what an earlier run left about workers that no longer live."""
-    for path in folder.glob("gauge_live*.db"):
-        path.unlink(missing_ok=True)
-
-
 def _tidy(slot: int, folder: Path) -> None:
     """Take away what described the slot's last worker, and put aside counts that cannot be carried on."""
     for path in folder.glob(f"*_{slot}.db"):
@@ -226,7 +226,7 @@ def _tidy(slot: int, folder: Path) -> None:
 
 def _allocate(slot: int, folder: Path) -> None:
     """Reserve the space of the slot's files: a disk that fills up later would kill whoever writes to their mappings."""
-    for name, size in _FILE_BYTES.items():
+    for name, size in FILE_BYTES.items():
         path = folder / f"{name}_{slot}.db"
         with suppress(OSError), path.open("ab") as file:
             if file.tell() < size:

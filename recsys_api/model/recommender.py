@@ -153,7 +153,8 @@ class Recommender:
                     continue
                 needed = len(told) if length == 1 else (len(told) + 1) // 2
                 for row in self._model.titles.rows_titled(" ".join(title))[:_MOST_NAMESAKES]:
-                    fitting = sum(word in self._words_of(row) for word in told)
+                    words_of_movie = self._words_of(row)
+                    fitting = sum(word in words_of_movie for word in told)
                     if fitting >= needed:
                         hits.append((fitting, TitleHit(row, NAMED)))
             if hits:

@@ -102,10 +102,10 @@ class Vocabulary:
         Nearest is one slip of the hand away, or two in a word of eight letters; farther ones stay as they are.
         """
         words = []
+        known = list(dict.fromkeys(word for block in self._blocks for word in block.by_word))
         for word in fold(text).split():
             if len(word) >= _SHORTEST_MISTYPED:
                 slips = 1 if len(word) < _LONG_WORD else 2
-                known = list(dict.fromkeys(word for block in self._blocks for word in block.by_word))
                 nearest = process.extractOne(word, known, scorer=OSA.distance, score_cutoff=slips)
                 word = nearest[0] if nearest else word  # noqa: PLW2901
             words.append(word)
