@@ -45,6 +45,15 @@ def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedP
     )  # fmt: skip
 
 
+def all_workers_live(url: str) -> bool:
+    """Before that, a signal to stop can reach a worker that does not listen yet."""
+    if not answers(url + "/health/ready"):
+        return False
+    text = requests.get(url + "/metrics?name[]=gunicorn_workers", timeout=5).text
+    live, expected = re.findall(r"^gunicorn_workers\{.*\} (\S+)$", text, re.MULTILINE)
+    return live == expected
+
+
 @contextmanager
 def serving(folder: Path, **settings: str) -> Iterator[tuple[str, subprocess.Popen[str], Path]]:
     """start_api.sh at work: its URL, its process and the file with what it prints."""
@@ -59,7 +68,7 @@ def serving(folder: Path, **settings: str) -> Iterator[tuple[str, subprocess.Pop
     ):  # fmt: skip
         url = f"http://127.0.0.1:{port}"
         try:
-            wait_until(lambda: process.poll() is not None or answers(url + "/health/ready"), "the start", 60)
+            wait_until(lambda: process.poll() is not None or all_workers_live(url), "the start", 60)
             assert process.poll() is None, log.read_text()
             yield url, process, log
         finally:
