@@ -28,62 +28,17 @@ try:
 except ImportError:
     sys.exit("error: run it as .venv/bin/python scripts/chaos.py; ./scripts/start_api.sh makes .venv.")
 
-from recsys_api.api.schemas import SearchQuery
 from recsys_api.metrics.slots import FILE_BYTES
 from recsys_api.model import store
 from scripts.running_service import DEADLINE_SECONDS, HOST, ROOT, RunningService, running_service
+from scripts.traffic import JSON, Call, calls
 
 THREADS = 4
 KINDS_OF_FILES = len(FILE_BYTES)
-_JSON = {"Content-Type": "application/json"}
-_LONGEST_QUERY = max(getattr(rule, "max_length", 0) for rule in SearchQuery.model_fields["query"].metadata)
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
 Answer = tuple[str, str, int]
 """Method, endpoint and status."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """One thing that clients ask, and under which endpoint it counts."""
-
-    method: str
-    path: str
-    endpoint: str
-    body: bytes | None = None
-
-
-def calls(movie_id: int) -> list[Call]:
-    """All endpoints and all kinds of errors."""
-    one, like = "/movies/<int:movie_id>", "/recommendations/<int:movie_id>"
-    asked = b'{"movie_id": %d}' % movie_id
-    return [
-        Call("GET", f"/movies/{movie_id}", one),
-        Call("GET", "/movies/0", one),
-        Call("GET", "/movies/popular?top_k=5", "/movies/popular"),
-        Call("GET", "/movies/random?count=3", "/movies/random"),
-        Call("GET", f"/recommendations/{movie_id}", like),
-        Call("GET", f"/recommendations/{movie_id}?min_similarity=0.2&exclude_same_year=true", like),
-        Call("GET", "/recommendations/0", like),
-        Call("HEAD", f"/recommendations/{movie_id}", like),
-        Call("POST", "/recommendations", "/recommendations", asked),
-        Call("POST", "/recommendations", "/recommendations", b"{"),
-        Call("POST", "/recommendations/batch", "/recommendations/batch", b'{"movie_ids": [%d, 0]}' % movie_id),
-        Call("GET", "/search?query=heat", "/search"),
-        Call("GET", "/search?query=" + "x" * (_LONGEST_QUERY + 1), "/search"),
-        Call("POST", "/search", "/search", b'{"query": "toy stroy"}'),
-        Call("POST", "/search", "/search", b'{"query": "' + b"x" * 70_000 + b'"}'),
-        Call("GET", "/", "/"),
-        Call("GET", "/health", "/health"),
-        Call("GET", "/health/live", "/health/live"),
-        Call("GET", "/health/ready", "/health/ready"),
-        Call("GET", "/model/stats", "/model/stats"),
-        Call("GET", "/monitoring/summary", "/monitoring/summary"),
-        Call("GET", "/openapi.json", "/openapi.json"),
-        Call("GET", "/nothing/here", "unmatched"),
-        Call("DELETE", "/search", "unmatched"),
-        Call("DELETE", "/cache", "/cache"),
-    ]
 
 
 @dataclass
@@ -182,7 +137,7 @@ def _ask(port: int, chance: random.Random, wanted: list[Call], seen: Observed, o
     while not over.is_set():
         call = chance.choice(wanted)
         try:
-            connection.request(call.method, call.path, call.body, _JSON if call.body else {})
+            connection.request(call.method, call.path, call.body, JSON if call.body else {})
             answer = connection.getresponse()
             answer.read()
             seen.answers[call.method, call.endpoint, answer.status] += 1

@@ -60,13 +60,20 @@ class RunningService:
         raise SystemExit("error: the service did not come to rest; does scripts/start_api.sh start it?")
 
 
-@contextmanager
-def running_service(model: Path, folder: Path, *, workers: int, **settings: str) -> Iterator[RunningService]:
-    """A service of `model` with its metrics and its log in `folder`, stopped at the end."""
-    folder.mkdir(exist_ok=True)
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
-        port = int(probe.getsockname()[1])
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_service(
+    model: Path, folder: Path, *, workers: int, port: int = 0, application: str = "wsgi:app", **settings: str
+) -> Iterator[RunningService]:
+    """A service of `model` with its metrics and its log in `folder`, at `port` or any free one, stopped at the end."""
+    folder.mkdir(exist_ok=True)
+    port = port or free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RECSYS_", "PROMETHEUS_"))}
     environment = {
         **inherited, "RECSYS_MODEL_DIR": str(model.resolve()), "RECSYS_METRICS_DIR": str(folder), "RECSYS_HOST": HOST,
@@ -74,8 +81,8 @@ def running_service(model: Path, folder: Path, *, workers: int, **settings: str)
         "WEB_CONCURRENCY": str(workers), **settings,
     }  # fmt: skip
     with (folder / "log").open("w") as log:
-        master = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py"],
+        master = subprocess.Popen(  # noqa: S603 - gunicorn, with an application of ours
+            [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", application],
             cwd=ROOT, env=environment, stdout=log, stderr=log,
         )  # fmt: skip
     service = RunningService(port, master, workers)
