@@ -14,7 +14,10 @@ Examples:
   scripts/run_tests.sh tests/test_api.py    one file
   scripts/run_tests.sh -k search -x         what has "search" in its name, up to the first failure
 
-Prometheus, which some tests need, is unpacked from Debian's packages where it is not installed and these can be had.
+Without arguments two processes share the files of tests; with arguments it is plain pytest.
+
+Prometheus, Alertmanager and the node exporter, which some tests need, are unpacked from Debian's packages where they are
+not installed and these can be had.
 Tests on real data look for it in ../shared/data or RECSYS_TEST_DATA, and skip where there is none, unless CI=true.
 HELP
     exit 0
@@ -23,8 +26,9 @@ fi
 source scripts/setup_venv.sh
 source scripts/setup_servers.sh
 setup_venv requirements.txt requirements-dev.txt
-setup_servers prometheus
+setup_servers prometheus prometheus-alertmanager prometheus-node-exporter
 
 .venv/bin/python -m ruff check .
 .venv/bin/python -m mypy
+[ $# -gt 0 ] || set -- --numprocesses 2 --dist loadfile
 exec .venv/bin/python -m pytest "$@"

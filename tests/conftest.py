@@ -22,6 +22,7 @@ from recsys_api.catalog import Movie
 from recsys_api.model import store
 from recsys_api.model.build import build
 from recsys_api.model.recommender import Recommender
+from scripts.monitoring_stack import find_program
 
 BANNER = ("Movie Recommendation API:", "  ")
 Series = tuple[str, frozenset[tuple[str, str]]]
@@ -86,6 +87,15 @@ def six_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = tmp_path_factory.mktemp("six")
     store.save(build(SIX, source="six"), models)
     return models
+
+
+def require(program: str) -> str:
+    """The path of a program that a test needs; without it the test skips, but not in CI."""
+    path = find_program(program)
+    if path is None:
+        missing = f"there is no {program} here, and scripts/run_tests.sh could not unpack Debian's"
+        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+    return path
 
 
 @dataclass(frozen=True)
