@@ -3,10 +3,8 @@ from __future__ import annotations
 
 import gzip
 import http.client
-import os
 import random
 import re
-import shutil
 import socket
 import struct
 import subprocess
@@ -424,45 +422,6 @@ def test_one_process_without_gunicorn_counts_too(six_models: Path, tmp_path: Pat
         assert running.metric("cache_hit_rate") == pytest.approx(2 / 3)
         assert running.metric("gunicorn_workers", state="live") == 1
         assert running.get("/health").json()["workers"] == 1
-    finally:
-        process.terminate()
-        process.wait(DEADLINE_SECONDS)
-
-
-def test_a_real_prometheus_scrapes_it(service: Service, tmp_path: Path) -> None:
-    prometheus = shutil.which("prometheus")
-    if prometheus is None:
-        missing = "there is no prometheus on the PATH, and scripts/run_tests.sh could not unpack Debian's"
-        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
-    port, target = free_port(), service.url.removeprefix("http://")
-    (tmp_path / "prometheus.yml").write_text(
-        f"global: {{scrape_interval: 1s}}\nscrape_configs:\n"
-        f"- {{job_name: api, static_configs: [{{targets: ['{target}']}}]}}\n"
-    )
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(
-            [prometheus, f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
-             f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    def ask(query: str) -> list[float]:
-        url = f"http://127.0.0.1:{port}/api/v1/query"
-        try:
-            answer = requests.get(url, params={"query": query}, timeout=5)
-        except requests.RequestException:
-            return []
-        if not answer.ok:  # it is up, and not ready yet
-            return []
-        return [float(one["value"][1]) for one in answer.json()["data"]["result"]]
-
-    try:
-        wait_until(lambda: ask("up") == [1.0], "a scrape by Prometheus")
-        service.get("/movies/10")
-        endpoint = "/movies/<int:movie_id>"
-        known = service.metric("http_requests_total", method="GET", endpoint=endpoint, status_code="200")
-        query = f'http_requests_total{{endpoint="{endpoint}",status_code="200",method="GET"}}'
-        wait_until(lambda: ask(query) == [known], "the same count in Prometheus")
-        assert ask('gunicorn_workers{state="live"}') == [2.0]
     finally:
         process.terminate()
         process.wait(DEADLINE_SECONDS)
