@@ -67,6 +67,15 @@ def promtool() -> str:
     return require("promtool")
 
 
+def test_the_objectives_are_told_as_they_are_set() -> None:
+    objectives = [rule for rule in ALL_RULES if rule.name == "slo:objective:ratio"]
+    assert len(objectives) == 3
+    for rule in objectives:
+        share = f"{float(rule.expr.removeprefix('vector(').removesuffix(')')) * 100:g} %"
+        assert share in (ROOT / "README.md").read_text()
+        assert re.search(rf"^\| `{rule.content['labels']['slo']}` .* \| {share} \|$", RUNBOOK, re.MULTILINE)
+
+
 def test_promtool_finds_no_fault_in_the_rules(promtool: str) -> None:
     assert not _complaint(promtool, "check", "rules", "--lint=all", "--lint-fatal", *RULES)
 
