@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from hdrh.histogram import HdrHistogram  # ships no types
@@ -27,8 +28,13 @@ class Latencies:
         self.count = self.total = self.greatest = 0
         self.least = sys.maxsize
         if encoded is not None:
-            self._histogram.decode_and_add(encoded)
-            self.count = self._histogram.get_total_count()
+            decoded = HdrHistogram.decode(encoded)
+            self._histogram.add(decoded)
+            self.count = decoded.get_total_count()
+            decoded.encoder = None
+
+    def __del__(self) -> None:
+        self._histogram.encoder = None  # they hold each other: 200 KB would wait for the collector of cycles
 
     def record(self, microseconds: int) -> None:
         """Count one."""
@@ -87,30 +93,30 @@ class Timeline:
     """The course of a run in at most 240 periods: when there are more, each two are put together."""
 
     def __init__(self) -> None:
-        self._periods: list[tuple[Period, bytes]] = []  # their histograms are kept encoded, in a thousandth of the room
         self._width = 1
+        self._closed: list[tuple[Period, bytes]] = []
+        """Periods and their histograms, which take a hundredth of the room when they are encoded."""
+        self._last = Period(0)
 
     def append(self, second: Period) -> None:
         """Add the next second."""
         self._put(second)
-        if len(self._periods) > _MOST_PERIODS:
+        if len(self._closed) >= _MOST_PERIODS:
             self._width *= 2
-            narrow, self._periods = self.periods(), []
+            narrow, self._closed, self._last = self.periods(), [], Period(0, self._width)
             for period in narrow:
                 self._put(period)
 
-    def periods(self) -> list[Period]:
+    def periods(self) -> Iterator[Period]:
         """All of them, in order."""
-        return [replace(period, latencies=Latencies(encoded)) for period, encoded in self._periods]
+        return chain((replace(one, latencies=Latencies(encoded)) for one, encoded in self._closed), [self._last])
 
     def _put(self, added: Period) -> None:
         begin = added.begin // self._width * self._width
-        together = Period(begin, self._width)
-        if self._periods and self._periods[-1][0].begin == begin:
-            before, encoded = self._periods.pop()
-            together.add(replace(before, latencies=Latencies(encoded)))
-        together.add(added)
-        self._periods.append((replace(together, latencies=_NONE), together.latencies.encode()))
+        if begin != self._last.begin:
+            self._closed.append((replace(self._last, latencies=_NONE), self._last.latencies.encode()))
+            self._last = Period(begin, self._width)
+        self._last.add(added)
 
 
 _NONE = Latencies()

@@ -46,6 +46,7 @@ class Interrupted:
         if self.is_set:
             os._exit(128 + signal.SIGINT)  # the processes of users see their input end, and end as well
         self.is_set = True
+        os.write(2, b"\nending; what is under way is waited for. Ctrl-C again ends at once.\n")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -152,7 +153,7 @@ def _capacity(
             verdict += "; the limit was not reached"
     broken = [step for step in steps if not step["held"]]
     if broken and any("tester itself" in warning for warning in broken[-1]["warnings"]):
-        verdict += ". Where it broke, the tester itself was at its limit: add --processes, or ask from another machine"
+        verdict += ". Where it broke, the tester or its machine was at its limit, too; ask from another to be sure"
     report["capacity"] = {"slo": arguments.slo, "rate": held, "steps": steps, "verdict": verdict + "."}
     return report, seen
 

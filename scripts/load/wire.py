@@ -78,11 +78,11 @@ class _Timed:
 
 
 class _TimedHTTP(_Timed, HTTPConnection):
-    response_class = _Response  # type: ignore[assignment]  # http.client's, of which urllib3 makes its own
+    response_class = _Response
 
 
 class _TimedHTTPS(_Timed, HTTPSConnection):
-    response_class = _Response  # type: ignore[assignment]
+    response_class = _Response
 
 
 class _Pool(HTTPConnectionPool):
@@ -162,7 +162,7 @@ _KINDS = {
 def root_cause(error: BaseException) -> str:
     """What the innermost error says."""
     last = list(_causes(error))[-1]
-    return f"{type(last).__name__}: {last}"[:200]
+    return " ".join(f"{type(last).__name__}: {last}".split())[:200]
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -29,7 +29,7 @@ FLUSH_SECONDS = 0.1
 """How often what came back is handed over."""
 MOST_THREADS = 512
 """Of one process, and so the most requests that it can have under way."""
-BACKLOG_SECONDS = 2.0
+BACKLOG_SECONDS = 1.0
 """For how long after the end requests are still sent that were due before it."""
 _FIRST_THREADS = 4
 _LATE_SECONDS = 0.002
