@@ -34,10 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     screen.print_report(report)
-    if arguments.json:
-        files.write(arguments.json, json.dumps(report, indent=1) + "\n")
-    if arguments.html:
-        files.write(arguments.html, make_page(report))
+    try:
+        if arguments.json:
+            files.write(arguments.json, json.dumps(report, indent=1, allow_nan=False) + "\n")
+        if arguments.html:
+            files.write(arguments.html, make_page(report))
+    except OSError as error:
+        print(f"error: {error.filename} cannot be written: {error.strerror}.", file=sys.stderr)
+        return 2
     return 1 if failures(report) else 0
 
 

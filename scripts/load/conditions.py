@@ -33,7 +33,7 @@ class Condition:
     def figure_of(self, summary: Mapping[str, Any]) -> float | None:
         """The figure in the condition's unit; None where nothing was measured."""
         if self.figure == "errors":
-            if self.unit == "%" and not self.relative:
+            if self.unit == "%":
                 return 100.0 * summary["errors"] / summary["requests"] if summary["requests"] else None
             return float(summary["errors"])
         if self.figure == "throughput":

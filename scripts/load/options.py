@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -55,7 +56,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Put load on the movie recommendation service, and tell the truth about its latency.",
     )  # fmt: skip
     load = parser.add_argument_group("the load")
-    load.add_argument("--url", type=_url, default="http://localhost:8000", help="default: http://localhost:8000")
+    load.add_argument(
+        "--url", type=_url, default="http://localhost:8000", help="the service (default: http://localhost:8000)"
+    )
     load.add_argument(
         "--duration", type=_number(0.1, 86400 * 7), metavar="S",
         help=f"seconds to measure (default: {_RUN_SECONDS:.0f}), with --find-capacity each step ({_STEP_SECONDS:.0f})",
@@ -77,14 +80,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--warm-up", type=_number(0, 3600), default=2.0, metavar="S",
         help="seconds before the measurement, left out of all figures but the counts of --verify-metrics (default: 2)",
     )  # fmt: skip
-    load.add_argument("--timeout", type=_number(0.01, _LONGEST_TIMEOUT), default=10.0, metavar="S", help="default: 10")
+    load.add_argument(
+        "--timeout", type=_number(0.01, _LONGEST_TIMEOUT), default=10.0, metavar="S",
+        help="seconds for a whole answer (default: 10)",
+    )  # fmt: skip
     load.add_argument(
         "--processes", type=_whole(1, 64), default=1, metavar="N",
-        help="interpreters to ask from; one makes about a thousand requests a second (default: 1)",
+        help="interpreters to ask from; one makes one or two thousand requests a second (default: 1)",
     )  # fmt: skip
     load.add_argument("--api-key", type=_header, metavar="KEY", help="sent as X-API-Key, and never written down")
     asked = parser.add_argument_group("what is asked")
-    asked.add_argument("--mix", type=_mix, default=_mix(DEFAULT_MIX), metavar="PART=SHARE,...", help=DEFAULT_MIX)
+    asked.add_argument(
+        "--mix", type=_mix, default=_mix(DEFAULT_MIX), metavar="PART=SHARE,...", help=f"default: {DEFAULT_MIX}"
+    )
     asked.add_argument(
         "--catalog-skew", type=_number(0, 10), default=1.0, metavar="S",
         help="Zipf's exponent: the n-th most popular movie is asked for 1/n^S as often; 0: all alike (default: 1)",
@@ -172,7 +180,7 @@ def _url(text: str) -> str:
         sound = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
         sound = False
-    if not sound or parts.query or parts.fragment or re.search(r"\s", text):
+    if not sound or parts.query or parts.fragment or "@" in parts.netloc or re.search(r"\s", text):
         raise argparse.ArgumentTypeError(f"'{text}' is no address of a service; write one like http://localhost:8000")
     return text.rstrip("/")
 
@@ -202,9 +210,12 @@ def _header(text: str) -> str:
 
 def _file(text: str) -> Path:
     path = Path(text)
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"cannot be written: there is no folder {path.parent}"
-        raise argparse.ArgumentTypeError(f"{text} {what}; name a file in a folder that exists")
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} cannot be written: there is no folder {path.parent}; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text} cannot be written: {path.parent} is not yours to write in")
     return path
 
 

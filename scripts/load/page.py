@@ -147,8 +147,9 @@ def _over_time(report: Mapping[str, Any]) -> Iterable[str]:
         f"P50, P95 and P99 of the answers that came back in {each}.",
         drawn(lines, title="latency over time", y_label="milliseconds", may_be_log=True),
     )
-    rates = [(x, period["requests"] / period["seconds"]) for x, period in zip(middles, periods, strict=True)]
-    hints = [f"{period['second']} s: {rate:,.1f} a second" for period, (_, rate) in zip(periods, rates, strict=True)]
+    whole = [period for period in periods if period["second"] + period["seconds"] <= report["seconds"]] or periods
+    rates = [(x, period["requests"] / period["seconds"]) for x, period in zip(middles, whole, strict=False)]
+    hints = [f"{period['second']} s: {rate:,.1f} a second" for period, (_, rate) in zip(whole, rates, strict=True)]
     throughput = [Series("", _GREEN, rates, hints, "area", labelled=False)]
     yield _section(
         "Throughput",
@@ -291,7 +292,7 @@ def _comparison(comparison: Mapping[str, Any]) -> Iterable[str]:
     rows = [
         [
             row["part"], row["figure"], units.get(row["figure"], "ms"),
-            *("-" if row[when] is None else f"{row[when]:,.2f}" for when in ("then", "now")), changed(row["change"]),
+            *("-" if row[when] is None else f"{row[when]:,.2f}" for when in ("then", "now")), changed(row),
         ]
         for row in comparison["rows"]
     ]  # fmt: skip

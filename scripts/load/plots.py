@@ -126,7 +126,7 @@ def _drawn(series: Series, across: Callable[[float], float], down: Callable[[flo
 def _names(series: Sequence[Series], down: Callable[[float], float], right: float) -> list[str]:
     """The name of each line at its end, apart from each other."""
     ends = []
-    for one in series:
+    for one in reversed(series):
         last = next((y for _, y in reversed(one.points) if y is not None), None)
         if one.labelled and last is not None:
             ends.append((down(last), one))

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -179,8 +180,8 @@ def _judged(report: Mapping[str, Any], condition: Condition, earlier: Mapping[st
         shown = change(before, figure)
     if shown is None:  # nothing was measured that could show that all is well
         return {"condition": condition.text, "figure": None, "shown": "nothing to compare", "failed": True}
-    failed = condition.holds(shown)
-    return {"condition": condition.text, "figure": shown, "shown": condition.shown(shown), "failed": failed}
+    said = "grown from nothing" if shown == math.inf else condition.shown(shown)
+    return {"condition": condition.text, "figure": figure, "shown": said, "failed": condition.holds(shown)}
 
 
 def holds_all(report: Mapping[str, Any], objective: Iterable[Condition]) -> bool:
@@ -197,11 +198,11 @@ def _of(report: Mapping[str, Any], condition: Condition) -> Mapping[str, Any]:
 
 
 def change(before: float | None, now: float | None) -> float | None:
-    """The change in percent; None where there is nothing to compare, or a growth from nothing."""
+    """The change in percent, infinite for a growth from nothing; None where there is nothing to compare."""
     if before is None or now is None:
         return None
     if before == 0:
-        return 0.0 if now == 0 else float("inf")
+        return 0.0 if now == 0 else math.inf
     return 100.0 * (now - before) / before
 
 
@@ -214,9 +215,13 @@ def compare(report: Mapping[str, Any], earlier: Mapping[str, Any]) -> list[dict[
     for part, then, now in summaries:
         for figure in ("throughput", "errors", *(FIGURES if part == "all" else ("p50", "p95", "p99"))):
             before, after = (_comparable(summary, figure) for summary in (then, now))
+            percent = change(before, after)
             rows.append(
-                {"part": part, "figure": figure, "then": before, "now": after, "change": change(before, after)}
-            )
+                {
+                    "part": part, "figure": figure, "then": before, "now": after,
+                    "change": None if percent == math.inf else percent,
+                }
+            )  # fmt: skip
     return rows
 
 

@@ -88,16 +88,16 @@ def _once(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     measured = Measured(list(traffic.weights), arguments.duration, on_second)
     live = Live(what)
-    told_to_stop = 0.0
+    stopping = False
     with Fleet(_plans(arguments, traffic, rate)) as fleet:
         for told in fleet.run():
             if told is not None:
                 measured.take(*told)
             elapsed = time.monotonic() - fleet.begin - arguments.warm_up if fleet.begin else -arguments.warm_up
             live.show(measured, elapsed)
-            if interrupted.is_set and not told_to_stop:
+            if interrupted.is_set and fleet.begin and not stopping:
                 fleet.stop()
-                told_to_stop = elapsed
+                stopping = True
                 measured.duration = max(min(elapsed, arguments.duration), 0.0)
     measured.finish()
     live.end()

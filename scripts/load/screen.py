@@ -170,15 +170,17 @@ def _print_comparison(comparison: Mapping[str, Any]) -> None:
         shown = ms if row["figure"] not in {"throughput", "errors"} else _plain
         unit = {"throughput": "/s", "errors": " %"}.get(row["figure"], " ms")
         then, now = (shown(row[when]) + (unit if row[when] is not None else "") for when in ("then", "now"))
-        table.append([row["part"], row["figure"], then, now, changed(row["change"])])
+        table.append([row["part"], row["figure"], then, now, changed(row)])
     _print_table(table)
     for difference in comparison["differences"]:
         print(f"note: the runs differ in {difference}")
 
 
-def changed(change: float | None) -> str:
-    """A change in percent."""
-    return "-" if change is None else "from 0" if change == float("inf") else f"{change:+.1f} %"
+def changed(row: Mapping[str, Any]) -> str:
+    """A row's change in percent."""
+    if row["change"] is not None:
+        return f"{row['change']:+.1f} %"
+    return "from 0" if row["then"] == 0 and row["now"] else "-"
 
 
 def _plain(value: float | None) -> str:

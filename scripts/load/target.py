@@ -6,13 +6,11 @@ from typing import Any
 
 import orjson
 import requests
-from prometheus_client.parser import text_string_to_metric_families
 
 from scripts.load.wire import Exchange, exchange, open_session
+from scripts.scraped import Samples, samples_of
 
 METRICS = "GET /metrics"
-Labels = tuple[tuple[str, str], ...]
-Samples = dict[tuple[str, Labels], float]
 
 
 class Unreachable(Exception):
@@ -129,10 +127,6 @@ def _said(became: Exchange) -> str:
 
 def _samples(became: Exchange, url: str) -> Samples:
     try:
-        return {
-            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-            for family in text_string_to_metric_families(became.body.decode())
-            for sample in family.samples
-        }
+        return samples_of(became.body.decode())
     except ValueError as error:
         raise Unreachable(f"{url}/metrics is not in the text format of Prometheus: {error}") from error

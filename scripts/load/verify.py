@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from scripts.load.measured import Latencies, Measured
-from scripts.load.target import METRICS, Samples, Target
+from scripts.load.target import METRICS, Target
+from scripts.scraped import Samples, answers_counted
 
 _SETTLE_SECONDS = 5.0
 _LOOK_SECONDS = 0.1
@@ -68,13 +69,13 @@ def verify(measured: Measured, target: Target, before: Samples, after: Samples) 
 
 
 def _counted(before: Samples, after: Samples) -> Counter[tuple[str, int]]:
-    counted: Counter[tuple[str, int]] = Counter()
-    for (name, labels), value in after.items():
-        if name == "http_requests_total":
-            told = dict(labels)
-            key = f"{told['method']} {told['endpoint']}", int(told["status_code"])
-            counted[key] += int(value - before.get((name, labels), 0.0))
-    return counted
+    then = answers_counted(before)
+    return Counter(
+        {
+            (f"{method} {endpoint}", status): count - then[method, endpoint, status]
+            for (method, endpoint, status), count in answers_counted(after).items()
+        }
+    )
 
 
 def _latencies(measured: Measured, before: Samples, after: Samples) -> list[dict[str, Any]]:
