@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from scripts.load.conditions import FIGURES
-from scripts.load.plots import Mark, Series, plot
+from scripts.load.plots import Mark, Series, plot, round_ticks
 from scripts.load.screen import changed, ms, percent, verdict_of
 
 _BLUE, _AMBER, _RED, _GREEN, _GREY = "#2563eb", "#c2710c", "#c81e3a", "#15803d", "#64748b"
@@ -196,8 +196,10 @@ def _percentile_curve(report: Mapping[str, Any]) -> str:
 def _capacity(capacity: Mapping[str, Any]) -> Iterable[str]:
     steps = sorted(capacity["steps"], key=lambda step: float(step["rate"]))
     most = steps[-1]["rate"]
+    each_rate = {step["rate"]: step for step in steps}  # of two attempts at a rate the line has the latter
     lines = [
-        Series(name, color, [(step["rate"], step[f"{key}_ms"]) for step in steps]) for key, name, color in _QUANTILES
+        Series(name, color, [(rate, step[f"{key}_ms"]) for rate, step in each_rate.items()])
+        for key, name, color in _QUANTILES
     ]
     for held, color in ((True, _GREEN), (False, _RED)):
         those = [step for step in steps if step["held"] is held]
@@ -214,7 +216,8 @@ def _capacity(capacity: Mapping[str, Any]) -> Iterable[str]:
         )  # fmt: skip
     marks = [Mark(capacity["rate"], f"{capacity['rate']:g} a second")] if capacity["rate"] else []
     drawn = plot(
-        lines, title="capacity", x_label="requests a second asked for", y_label="milliseconds", x_ticks=_seconds(most),
+        lines, title="capacity", x_label="requests a second asked for", y_label="milliseconds",
+        x_ticks=[(value, _short(value)) for value in round_ticks(most, 10) if value <= most],
         x_range=(0.0, most * 1.02), y_form=_short, may_be_log=True, marks=marks,
     )  # fmt: skip
     rows = [

@@ -45,7 +45,7 @@ def plot(
     values = [value for one in series for _, value in one.points if value is not None]
     positive = [value for value in values if value > 0]
     log = may_be_log and bool(positive) and max(positive) / min(positive) > _LOG_RATIO
-    y_ticks = _log_ticks(min(positive), max(positive)) if log else _ticks(max(values, default=0.0))
+    y_ticks = _log_ticks(min(positive), max(positive)) if log else round_ticks(max(values, default=0.0))
     low, high = (math.log(y_ticks[0]), math.log(y_ticks[-1])) if log else (0.0, y_ticks[-1])
     right, bottom = WIDTH - _RIGHT, HEIGHT - _BOTTOM
     span = (x_range[1] - x_range[0]) or 1.0
@@ -138,12 +138,12 @@ def _names(series: Sequence[Series], down: Callable[[float], float], right: floa
     return names
 
 
-def _ticks(most: float) -> list[float]:
-    """Round values from 0 to a little above `most`."""
+def round_ticks(most: float, count: int = 5) -> list[float]:
+    """Round values from 0 to a little above `most`, about so many."""
     if most <= 0:
         return [0.0, 1.0]
-    step = 10 ** math.floor(math.log10(most / 4))
-    step *= next(factor for factor in (1, 2, 2.5, 5, 10) if most / (step * factor) <= 5)
+    step = 10 ** math.floor(math.log10(most / count))
+    step *= next(factor for factor in (1, 2, 2.5, 5, 10) if most / (step * factor) <= count)
     return [step * number for number in range(math.ceil(most / step - 1e-9) + 1)]
 
 

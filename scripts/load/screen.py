@@ -61,7 +61,7 @@ def ms(value: float | None) -> str:
     """Milliseconds with three digits that matter."""
     if value is None:
         return "-"
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"
 
 
 def print_report(report: Mapping[str, Any]) -> None:
