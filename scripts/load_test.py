@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error.filename} cannot be written: {error.strerror}.", file=sys.stderr)
         return 2
+    if "unverified" in report:
+        return 3
     return 1 if failures(report) else 0
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import random
@@ -377,6 +378,7 @@ def test_the_capacity_of_a_server_that_answers_one_at_a_time(tmp_path: Path) -> 
         (["--fail-on", "batch.p95>3ms"], "batch, which is not in the mix"),
         (["--fail-on", "p95>3%"], "'p95>3%' has no fitting unit"),
         (["--fail-on", "p95>+20%"], "name its file with --compare"),
+        (["--find-capacity", "--csv", "seconds.csv"], "--csv has the seconds of one run"),
         (["--slo", "p99<1s"], "--slo is the objective of --find-capacity"),
         (["--find-capacity", "--slo", "fast"], "'fast' is no condition"),
         (["--compare", "/nowhere/before.json"], "/nowhere/before.json cannot be read"),
@@ -494,6 +496,20 @@ def test_a_service_that_dies_meanwhile_is_reported(tmp_path: Path) -> None:
     (error,) = (error for error in report["errors"] if error["kind"] == "connection closed")
     assert error["count"] > 20
     assert re.fullmatch(r"load-[0-9a-f]{8}-0-\d+", error["request_id"])
+
+
+def test_a_service_that_is_gone_at_the_end_leaves_the_report_and_its_status(tmp_path: Path) -> None:
+    counts = itertools.count()
+
+    def reply(number: int, path: str) -> Answer:
+        if path != "/metrics":
+            return Answer()
+        return Answer(body=b"http_requests_in_progress 1\n") if next(counts) == 0 else Answer(500)
+
+    with stand_in(reply) as server:
+        report = report_of(server.url, tmp_path, "--duration", "0.3", "--verify-metrics", status=3)
+    assert "/metrics cannot be read: 500" in report["unverified"]
+    assert report["overall"]["requests"] > 0
 
 
 # What is asked

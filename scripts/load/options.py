@@ -125,6 +125,8 @@ def _checked(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> 
         objective = [parse_condition(text, arguments.mix) for text in slo.split(",")]
     except ValueError as error:
         parser.error(str(error))
+    if arguments.csv and arguments.find_capacity:
+        parser.error("--csv has the seconds of one run, and --find-capacity makes many; --json has its curve")
     if arguments.slo is not None and not arguments.find_capacity:
         parser.error("--slo is the objective of --find-capacity; with a single run use --fail-on")
     for condition in arguments.fail_on:

@@ -18,7 +18,7 @@ from scripts.load.fleet import Fleet
 from scripts.load.measured import Measured, Period
 from scripts.load.report import compare, holds_all, judge, make_report
 from scripts.load.screen import Live
-from scripts.load.target import Target
+from scripts.load.target import Target, Unreachable
 from scripts.load.traffic import Traffic, make_traffic
 from scripts.load.verify import scrape_at_rest, verify
 from scripts.load.worker import Plan
@@ -50,7 +50,10 @@ class Interrupted:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Do what was asked for; returns the whole report. Raises Unreachable where the service cannot be tested."""
+    """Do what was asked for; returns the whole report. Raises Unreachable where the service cannot be tested.
+
+    A service that cannot be reached any more after the run is an entry `unverified` of the report, which is not lost.
+    """
     headers = {"X-API-Key": arguments.api_key} if arguments.api_key else {}
     target = Target(arguments.url, headers=headers, timeout=arguments.timeout)
     target.check()
@@ -68,7 +71,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 report, measured = _once(arguments, traffic, interrupted, on_second=on_second)
             seen = [measured]
     if before is not None:
-        report["verification"] = verify(_together(seen), target, before, scrape_at_rest(target))
+        try:
+            report["verification"] = verify(_together(seen), target, before, scrape_at_rest(target))
+        except Unreachable as error:
+            report["unverified"] = str(error)
+            report["warnings"].append(f"Nothing could be verified at the end: {error}")
     if arguments.compare is not None:
         report["comparison"] = {
             "started": arguments.compare["started"],

@@ -147,7 +147,8 @@ def verdict_of(verification: Mapping[str, Any]) -> str:
         sentence += f"; {verification['unanswered']:,} requests got no answer"
         sentence += f", which explains {explained:,} more that were counted" if explained > 0 else ""
     if not verification["equal"]:
-        sentence += f"; {verification['unexplained']:,} unexplained: was anybody else asking, or was a count lost?"
+        sentence += f"; {verification['unexplained']:,} unexplained: "
+        sentence += "did anybody else ask, was the service restarted, or is a count lost?"
     return sentence
 
 

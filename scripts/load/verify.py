@@ -114,7 +114,7 @@ def _buckets(endpoint: str, before: Samples, after: Samples) -> list[tuple[float
 
 def _quantile(buckets: list[tuple[float, float]], share: float) -> tuple[float | None, float | None, float | None]:
     """Milliseconds: the lower bound of the bucket, the quantile as Prometheus' histogram_quantile has it, the upper."""
-    if not buckets or not buckets[-1][1]:
+    if not buckets or buckets[-1][1] <= 0:
         return None, None, None
     wanted = share * buckets[-1][1]
     low, below = 0.0, 0.0
