@@ -24,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 try:
-    from prometheus_client.parser import text_string_to_metric_families
+    from scripts.scraped import Answer, Series, answers_counted, samples_of
 except ImportError:
     sys.exit("error: run it as .venv/bin/python scripts/chaos.py; ./scripts/start_api.sh makes .venv.")
 
@@ -35,10 +35,6 @@ from scripts.traffic import JSON, Call, calls
 
 THREADS = 4
 KINDS_OF_FILES = len(FILE_BYTES)
-
-Series = tuple[str, tuple[tuple[str, str], ...]]
-Answer = tuple[str, str, int]
-"""Method, endpoint and status."""
 
 
 @dataclass
@@ -179,11 +175,7 @@ def _never_falls(name: str) -> bool:
 
 
 def _scrape(service: RunningService) -> dict[Series, float]:
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(service.get("/metrics").decode())
-        for sample in family.samples
-    }
+    return samples_of(service.get("/metrics").decode())
 
 
 def _report(
@@ -192,11 +184,7 @@ def _report(
     answers: Counter[Answer] = Counter()
     for seen in observed:
         answers.update(seen.answers)
-    counted: Counter[Answer] = Counter()
-    for (name, labels), value in final.items():
-        if name == "http_requests_total":
-            told = dict(labels)
-            counted[told["method"], told["endpoint"], int(told["status_code"])] += int(value)
+    counted = answers_counted(final)
     faults = list(itertools.chain.from_iterable(seen.faults for seen in observed))
     own = {("GET", "/metrics", 200), ("GET", "/health", 200)}  # asked also to see the service come to rest
     short = {answer: n - counted[answer] for answer, n in answers.items() if counted[answer] < n}
