@@ -340,12 +340,12 @@ def test_the_capacity_of_a_server_that_answers_one_at_a_time(tmp_path: Path) -> 
 
     with stand_in(reply) as server:
         page = tmp_path / "page.html"
-        search = ("--find-capacity", "--rate", "150", "--duration", "0.5", "--timeout", "1", "--html", str(page))
+        search = ("--find-capacity", "--rate", "170", "--duration", "0.4", "--timeout", "1", "--html", str(page))
         report = report_of(server.url, tmp_path, *search, "--slo", "p95<100ms,errors<1%")
     capacity = report["capacity"]
     assert capacity["rate"] == report["options"]["rate"] >= 140
     assert {step["held"] for step in capacity["steps"]} == {True, False}
-    assert min(step["rate"] for step in capacity["steps"] if not step["held"]) > 150
+    assert min(step["rate"] for step in capacity["steps"] if not step["held"]) > 160
     assert re.search(r"<h2>Capacity</h2>.*?<svg.*?</svg>", page.read_text(), re.DOTALL)
 
 
