@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = ROOT / "monitoring"
-UNPACKED = ROOT / ".venv" / "servers" / "usr" / "bin"
+UNPACKED = ROOT / ".servers" / "usr" / "bin"
 PROGRAMS = {
     "prometheus": ("prometheus",),
     "alertmanager": ("alertmanager", "prometheus-alertmanager"),
@@ -35,6 +35,11 @@ READY = {
 }  # fmt: skip
 DEADLINE_SECONDS = 60.0
 RETENTION = "45d"
+COLLECTORS = (
+    "--collector.disable-defaults", "--collector.cpu", "--collector.meminfo", "--collector.loadavg",
+    "--collector.filesystem",
+)  # fmt: skip
+"""What the node exporter is asked for: what rules read."""
 
 _DURATION = r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -52,6 +57,7 @@ _ROLE = re.compile(r"^  - name: (screen|heartbeat|pages|platform|tickets)$", re.
 _TEMPLATES = Path("/usr/share/prometheus/alertmanager/default.tmpl")
 """Debian's Alertmanager does not start without it, wherever its program is."""
 _PROC = Path("/proc")
+_BOOT = _PROC / "sys" / "kernel" / "random" / "boot_id"
 _STARTED = 19  # the place in /proc/<pid>/stat after the name: man 5 proc
 
 Shorten = Callable[[float], float]
@@ -82,8 +88,9 @@ def write_configuration(
     returns, and every role that is told of alerts gets the URL `webhook`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("rules", "alertmanager"):
-        shutil.copytree(CONFIGURATION / name, folder / name, dirs_exist_ok=True)
+    for name in ("rules", "alertmanager"):  # what was taken away there, a rule or a secret, is taken away here
+        shutil.rmtree(folder / name, ignore_errors=True)
+        shutil.copytree(CONFIGURATION / name, folder / name)
     for name in ("prometheus.yml", "alertmanager.yml"):
         shutil.copy(CONFIGURATION / name, folder)
     prometheus = folder / "prometheus.yml"
@@ -114,6 +121,7 @@ def _milliseconds(seconds: float) -> str:
 
 
 def _with_addresses(text: str, addresses: Addresses) -> str:
+    """What is listed as shipped is changed; other targets, replicas elsewhere for one, stay as they are."""
     there: dict[str, Sequence[str]] = {
         "api:8000": addresses.api,
         "localhost:9090": [addresses.prometheus],
@@ -122,10 +130,7 @@ def _with_addresses(text: str, addresses: Addresses) -> str:
         "cadvisor:8080": [],
     }
     for name, targets in there.items():
-        listed = f'["{name}"]'
-        if listed not in text:
-            raise MonitoringError(f"monitoring/prometheus.yml has no targets: {listed}, which stands for {name}.")
-        text = text.replace(listed, json.dumps(list(targets)))
+        text = text.replace(f'["{name}"]', json.dumps(list(targets)))
     return text.replace("http://localhost:3000", f"http://{addresses.grafana}")
 
 
@@ -147,14 +152,15 @@ class Stack:
     shorten: Shorten = lambda seconds: seconds
     pids: dict[str, int] = field(default_factory=dict)
 
-    def start(self, parts: Sequence[str]) -> None:
+    def start(self, parts: Sequence[str], *, started: Callable[[], None] = lambda: None) -> None:
         """Start the parts and return once all are ready; if one does not get there, none is left.
 
-        Raises MonitoringError.
+        `started` is called whenever another part has a process. Raises MonitoringError.
         """
         try:
             for part in parts:
                 self._start(part)
+                started()
             for part in parts:
                 self._wait(part)
         except BaseException:
@@ -203,7 +209,7 @@ class Stack:
                 f"--web.external-url=http://{self._address(part)}", "--cluster.listen-address=",
             ]  # fmt: skip
         if part == "node-exporter":
-            return [f"--web.listen-address={here}"]
+            return [f"--web.listen-address={here}", *COLLECTORS]
         home = Path("/usr/share/grafana")
         command = ["server"] if Path(program).name == "grafana" else []
         return [*command, *([f"--homepath={home}"] if home.is_dir() else [])]
@@ -281,8 +287,10 @@ def lives(pid: int) -> bool:
 
 
 def started_at(pid: int) -> str:
-    """When a process was started, in the system's own words; empty where it does not say."""
-    return "".join(_state(pid)[_STARTED : _STARTED + 1])
+    """When a process was started, since which start of the machine; empty where the system does not say."""
+    if not _BOOT.exists():
+        return ""
+    return " ".join([_BOOT.read_text().strip(), *_state(pid)[_STARTED : _STARTED + 1]])
 
 
 def _state(pid: int) -> list[str]:

@@ -36,12 +36,12 @@ FOLDER = ROOT / "run" / "monitoring"
 STARTED = FOLDER / "started.json"
 NEEDED = ("alertmanager", "prometheus")
 WELCOME = ("node-exporter", "grafana")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PORTS = {"prometheus": 9090, "alertmanager": 9093, "node-exporter": 9100, "grafana": 3000}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Start or stop; returns the exit status."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: ended; nothing was left running."))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=["start", "stop"])
     try:
@@ -65,18 +65,31 @@ def start() -> int:
     write_configuration(FOLDER, addresses)
     stack = Stack(FOLDER, addresses)
     print(f"Starting {', '.join(parts)} ...", flush=True)
+    for number in SIGNALS:
+        signal.signal(number, _interrupt)
     try:
-        stack.start(parts)
-        _remember(stack)
-    except BaseException:
-        stack.stop()
-        raise
+        stack.start(parts, started=lambda: _remember(stack))
+    finally:
+        if not _running():
+            STARTED.unlink(missing_ok=True)
+    _ignore_signals()
     _say_where(addresses, parts)
     return 0
 
 
+def _interrupt(*_: object) -> None:
+    _ignore_signals()  # what was started is stopped first, whatever else comes
+    raise MonitoringError("interrupted; nothing was left running.")
+
+
+def _ignore_signals() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def stop() -> int:
     """Stop what `start` has started, and nothing else."""
+    _ignore_signals()
     running = _running()
     for part, pid in running.items():
         end(pid)
@@ -131,7 +144,8 @@ def _say_where(addresses: Addresses, parts: Sequence[str]) -> None:
     if "grafana" in parts:
         print(f"Grafana         http://{addresses.grafana}  ({os.environ.get('GRAFANA_USER', 'admin')})")
         if grafana_password() == "admin123":
-            print("                Its password is admin123: set GRAFANA_PASSWORD before others can reach it.")
+            print("                Its first password is admin123; GRAFANA_PASSWORD counts at the very first start.")
+            print("                Later: grafana cli admin reset-admin-password, before others can reach it.")
     if "node-exporter" in parts:
         print(f"node exporter   http://{addresses.node_exporter}/metrics")
     print(f"The service     http://{addresses.api[0]}  ({_state_of_service(addresses.api[0])})")

@@ -19,10 +19,11 @@ It returns once all parts are ready, and leaves none behind if one is not. ./scr
 What can be set in the environment:
   RECSYS_PORT (8000)                                          with --native: where the service listens
   API_PORT (8000)                                             with Docker: the service's port
-  PROMETHEUS_PORT (9090), ALERTMANAGER_PORT (9093), GRAFANA_PORT (3000), NODE_EXPORTER_PORT (9100)
-  GRAFANA_USER (admin), GRAFANA_PASSWORD (admin123)           set a better one before others can reach the port
+  PROMETHEUS_PORT (9090), ALERTMANAGER_PORT (9093), GRAFANA_PORT (3000)
+  NODE_EXPORTER_PORT (9100)                                   with --native
+  GRAFANA_USER (admin), GRAFANA_PASSWORD (admin123)           count at the very first start alone; set a better one
   BIND_ADDRESS (127.0.0.1)                                    with Docker: 0.0.0.0 to be reached from elsewhere
-  PROMETHEUS_RETENTION (45d), PROMETHEUS_RETENTION_SIZE (10GB)
+  PROMETHEUS_RETENTION (45d), PROMETHEUS_RETENTION_SIZE (10GB) with Docker
 HELP
     exit 0
 fi
@@ -34,15 +35,19 @@ compose() { docker compose -f docker-compose.monitoring.yml "$@"; }
 
 if [ "${1:-}" != "--native" ] && with_docker; then
     before=$(compose ps --quiet)
-    trap '[ -n "$before" ] || compose down; die "interrupted; nothing was left running."' INT TERM
+    give_up() {
+        [ -z "$before" ] || die "$1; what ran before was left as it is."
+        compose down
+        die "$1; nothing of it was left running."
+    }
+    trap 'trap "" INT TERM HUP; give_up "interrupted"' INT TERM HUP
     if ! compose up --detach --build --wait --wait-timeout 300; then
         compose ps --all || true
         compose logs --tail 20 || true
-        [ -n "$before" ] || compose down
-        die "the monitoring did not come up, and nothing of it was left running; what its parts said is above."
+        give_up "the monitoring did not come up (what its parts said is above)"
     fi
-    trap - INT TERM
-    mkdir -p run/monitoring && touch run/monitoring/started.compose
+    trap - INT TERM HUP
+    [ -n "$before" ] || { mkdir -p run/monitoring && touch run/monitoring/started.compose; }
     cat <<WHERE
 
 The service     http://localhost:${API_PORT:-8000}
@@ -50,8 +55,11 @@ Prometheus      http://localhost:${PROMETHEUS_PORT:-9090}/alerts
 Alertmanager    http://localhost:${ALERTMANAGER_PORT:-9093}
 Grafana         http://localhost:${GRAFANA_PORT:-3000}  (${GRAFANA_USER:-admin})
 WHERE
-    [ -n "${GRAFANA_PASSWORD:-}" ] ||
-        echo "                Its password is admin123: set GRAFANA_PASSWORD before others can reach it."
+    [ -n "${GRAFANA_PASSWORD:-}" ] || cat <<'WARNING'
+                Its first password is admin123. GRAFANA_PASSWORD counts at the very first start alone; later it is
+                docker compose -f docker-compose.monitoring.yml exec grafana grafana cli admin reset-admin-password NEW
+                Change it before others can reach the port.
+WARNING
     echo "./scripts/stop_monitoring.sh ends it; what was recorded stays in Docker's volumes."
     exit 0
 fi

@@ -6,10 +6,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import pytest
 import requests
 import yaml
 
-from scripts import drill
+from scripts import drill, monitoring_stack
 from scripts.monitoring_stack import Addresses, Stack, with_durations, write_configuration
 
 from .conftest import ROOT, Service, free_port, require, wait_until
@@ -291,7 +293,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("scripts", "monitoring"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(COMPOSE, folder)
-    (folder / ".venv").symlink_to(ROOT / ".venv")
+    for name in (".venv", ".servers"):
+        (folder / name).symlink_to(ROOT / name)
     return folder
 
 
@@ -373,21 +376,96 @@ def test_a_part_that_dies_is_shown_with_its_last_words(checkout: Path, ports: di
     assert answers_nowhere(ports)
 
 
-def test_a_stack_that_docker_cannot_start_whole_is_taken_down(checkout: Path, tmp_path: Path) -> None:
-    """A stand-in for Docker, which notes what it is told and cannot start the containers."""
-    docker = tmp_path / "docker"
-    docker.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/told\ncase "$*" in *" up "*) exit 1 ;; esac\n')
-    docker.chmod(0o755)
-    started = run_script(checkout, "start_monitoring.sh", PATH=f"{tmp_path}:{os.environ['PATH']}")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_start_that_is_interrupted_leaves_nothing(
+    checkout: Path, ports: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    """A stand-in for Grafana that never gets ready keeps it waiting."""
+    require("prometheus")
+    require("alertmanager")
+    grafana = tmp_path / "grafana"
+    grafana.write_text("#!/bin/sh\nexec sleep 60\n")
+    grafana.chmod(0o755)
+    with subprocess.Popen(
+        [sys.executable, "scripts/native_monitoring.py", "start"], cwd=checkout, text=True, stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL, env={**os.environ, **ports, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    ) as started:  # fmt: skip
+        remembered = checkout / "run" / "monitoring" / "started.json"
+        wait_until(lambda: remembered.exists() and '"grafana"' in remembered.read_text(), "the start of the last part")
+        started.send_signal(number)
+        assert started.stderr is not None
+        assert started.stderr.read() == "error: interrupted; nothing was left running.\n"
+    assert started.returncode == 1
+    assert answers_nowhere(ports)
+    assert not remembered.exists()
+
+
+def test_targets_of_ones_own_are_left_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(MONITORING, tmp_path / "monitoring")
+    path = tmp_path / "monitoring" / "prometheus.yml"
+    path.write_text(path.read_text().replace('["api:8000"]', '["api-1:8000", "api-2:8000"]'))
+    monkeypatch.setattr(monitoring_stack, "CONFIGURATION", tmp_path / "monitoring")
+    write_configuration(tmp_path / "run", Addresses(alertmanager="localhost:9193"))
+    written = (tmp_path / "run" / "prometheus.yml").read_text()
+    assert '["api-1:8000", "api-2:8000"]' in written
+    assert written.count('["localhost:9193"]') == 2
+
+
+def test_what_is_taken_away_from_the_configuration_is_forgotten(tmp_path: Path) -> None:
+    write_configuration(tmp_path, Addresses())
+    left = (tmp_path / "rules" / "team.yml", tmp_path / "alertmanager" / "secrets" / "slack_url")
+    for path in left:
+        path.write_text("groups: []")
+    write_configuration(tmp_path, Addresses())
+    assert not any(path.exists() for path in left)
+
+
+def test_the_node_exporter_is_asked_for_the_same_everywhere(compose: dict[str, Any]) -> None:
+    flags = [flag for flag in compose["services"]["node-exporter"]["command"] if flag.startswith("--collector")]
+    assert set(monitoring_stack.COLLECTORS) == {flag for flag in flags if "exclude" not in flag}
+    assert f"--storage.tsdb.retention.time={monitoring_stack.RETENTION}" in compose["services"]["prometheus"]["command"]
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> Any:
+    """A stand-in for Docker, which notes what it is told."""
+
+    def stand_in(*, ends_up_with: int, runs: str = "") -> tuple[dict[str, str], Callable[[], str]]:
+        program = tmp_path / "docker"
+        program.write_text(
+            f'#!/bin/sh\necho "$@" >>{tmp_path}/told\n'
+            f'case "$*" in *" up "*) exit {ends_up_with} ;; *" ps --quiet"*) echo {runs} ;; esac\n'
+        )
+        program.chmod(0o755)
+        return {"PATH": f"{tmp_path}:{os.environ['PATH']}"}, (tmp_path / "told").read_text
+
+    return stand_in
+
+
+def test_a_stack_that_docker_cannot_start_whole_is_taken_down(checkout: Path, docker: Any) -> None:
+    path, told = docker(ends_up_with=1)
+    started = run_script(checkout, "start_monitoring.sh", **path)
     assert started.returncode == 1
     assert "nothing of it was left running" in started.stderr
-    told = (tmp_path / "told").read_text().splitlines()
-    up, down = (
-        next(number for number, line in enumerate(told) if f"docker-compose.monitoring.yml {verb}" in line)
-        for verb in ("up", "down")
-    )
-    assert up < down
+    assert told().index("docker-compose.monitoring.yml up") < told().index("docker-compose.monitoring.yml down")
     assert run_script(checkout, "stop_monitoring.sh").stdout.startswith("Nothing to stop")
+
+
+def test_a_stack_that_docker_ran_before_is_never_taken_down(checkout: Path, docker: Any) -> None:
+    for ends_up_with in (0, 1):
+        path, told = docker(ends_up_with=ends_up_with, runs="0123abcd")
+        started = run_script(checkout, "start_monitoring.sh", **path)
+        assert started.returncode == ends_up_with
+        assert run_script(checkout, "stop_monitoring.sh", **path).stdout.startswith("Nothing to stop")
+        assert " down" not in told()
+    assert "what ran before was left as it is" in started.stderr
+
+
+def test_a_stack_that_docker_started_is_stopped(checkout: Path, docker: Any) -> None:
+    path, told = docker(ends_up_with=0)
+    assert run_script(checkout, "start_monitoring.sh", **path).returncode == 0
+    assert run_script(checkout, "stop_monitoring.sh", **path).returncode == 0
+    assert told().count("docker-compose.monitoring.yml down") == 1
 
 
 @pytest.mark.parametrize("name", ["start_monitoring.sh", "stop_monitoring.sh"])
