@@ -271,6 +271,8 @@ def how_to_get(part: str) -> str:
     """A sentence on where a part comes from."""
     if part == "grafana":
         return "install Grafana as https://grafana.com/docs/grafana/latest/setup-grafana/installation/ describes."
+    if part == "alertmanager" and (UNPACKED / "prometheus-alertmanager").exists():
+        return f"Debian's was unpacked, and needs {_TEMPLATES}: sudo apt install prometheus-alertmanager puts it there."
     package = "prometheus" if part == "prometheus" else f"prometheus-{part}"
     return f"on Debian and Ubuntu: apt install {package}; else from https://prometheus.io/download/."
 

@@ -85,6 +85,14 @@ def young_stack(six_models: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         yield LiveStack(url, [f"http://{instance}" for instance in instances], instances, traffic.close)
 
 
+def test_the_runbook_tells_how_long_each_alert_takes() -> None:
+    table = drill.RUNBOOK.read_text().partition(drill.BEGIN)[2].partition(drill.END)[0]
+    rows = [line for line in table.splitlines() if "](#" in line]
+    assert len(rows) >= len(drill.FAULTS)
+    for row in rows:
+        assert re.search(r"\| (?:\d+ min )?\d+ s \|$|\| silenced by Recsys\w+ \|$", row), row
+
+
 def test_five_faults_raise_exactly_the_alerts_that_the_runbook_promises(six_models: Path) -> None:
     """Real services, Prometheus and Alertmanager, at thirty times the speed; each alert and its end are told."""
     require("prometheus")

@@ -20,6 +20,7 @@ import pytest
 import requests
 import yaml
 
+from recsys_api.version import __version__
 from scripts import drill, monitoring_stack
 from scripts.monitoring_stack import Addresses, Stack, with_durations, write_configuration
 
@@ -256,6 +257,7 @@ def test_the_compose_file_is_valid_and_complete(compose: dict[str, Any]) -> None
         for volume in service.get("volumes", ()):
             mounted = volume["read_only"] if isinstance(volume, dict) else volume.endswith(":ro")
             assert mounted or volume.partition(":")[0] in compose["volumes"], name
+    assert compose["services"]["api"]["image"] == f"recsys-api:{__version__}"
     users = {name: service.get("user", "the image's") for name, service in compose["services"].items()}
     assert {name for name, user in users.items() if user == "the image's"} == {"api", "cadvisor"}
     assert re.search(r"^USER \d{3,}$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)

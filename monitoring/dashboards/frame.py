@@ -29,7 +29,7 @@ _VARIABLES = {
     "endpoint": ("Endpoint", _ENDPOINTS),
 }
 _MODEL = "recommendation_model_built_timestamp_seconds"
-_FIRING = f'ALERTS{{alertstate="firing", {SERVICE}}}'
+_FIRING = f'ALERTS{{alertstate="firing", {SERVICE}, environment=~"$environment|"}}'
 _MODEL_CHANGED = (
     f"{series('recommendation_model_info')} and on (service, environment, instance) "
     f"(changes({series(_MODEL)}[$__rate_interval]) > 0)"
