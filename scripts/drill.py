@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for problem in problems:
         print(f"FAIL  {problem}")
     if not problems:
-        print(f"ok    {len(outcomes)} faults raised what the runbook promises; each was told, or silenced by its cause.")
+        print(f"ok    {len(outcomes)} faults raised what the runbook promises; each was told or silenced.")
     if arguments.write and not problems:
         _write(table)
     return 1 if problems else 0
