@@ -166,8 +166,9 @@ def test_a_worker_that_hangs_is_replaced_and_what_it_was_answering_is_logged(six
             service.get("/faulty/hang", headers={"X-Request-ID": "hanging-request"})
         wait_until(lambda: live(service) == 2, "its successor")
         assert service.metric("gunicorn_worker_restarts_total", reason="timeout") == 1
-        (line,) = (event for event in service.events() if "timed out" in str(event.get("message")))
-        assert line["http.request.id"] == "hanging-request"
+        # Another request that was answered may be told of, too: its thread may not have got to note its end.
+        lost = [event for event in service.events() if "timed out" in str(event.get("message"))]
+        (line,) = (event for event in lost if event["http.request.id"] == "hanging-request")
         assert (line["http.request.method"], line["url.path"], line["log.level"]) == ("GET", "/faulty/hang", "error")
     finally:
         stop(service)
