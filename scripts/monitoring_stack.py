@@ -151,6 +151,8 @@ class Stack:
     addresses: Addresses
     shorten: Shorten = lambda seconds: seconds
     pids: dict[str, int] = field(default_factory=dict)
+    interrupted: threading.Event = field(default_factory=threading.Event)
+    """Set by whoever wants a start to end: an exception out of a signal could be lost wherever Python happens to be."""
 
     def start(self, parts: Sequence[str], *, started: Callable[[], None] = lambda: None) -> None:
         """Start the parts and return once all are ready; if one does not get there, none is left.
@@ -159,6 +161,7 @@ class Stack:
         """
         try:
             for part in parts:
+                self._go_on()
                 self._start(part)
                 started()
             for part in parts:
@@ -172,6 +175,10 @@ class Stack:
         for pid in self.pids.values():
             end(pid)
         self.pids.clear()
+
+    def _go_on(self) -> None:
+        if self.interrupted.is_set():
+            raise MonitoringError("interrupted; nothing was left running.")
 
     def _start(self, part: str) -> None:
         program = find_program(part)
@@ -235,13 +242,14 @@ class Stack:
         }
 
     def _wait(self, part: str) -> None:
-        pause, end_of_patience = threading.Event(), time.monotonic() + DEADLINE_SECONDS
+        end_of_patience = time.monotonic() + DEADLINE_SECONDS
         while time.monotonic() < end_of_patience:
+            self._go_on()
             if _answers(f"http://{self._address(part)}{READY[part]}", 5.0):
                 return
             if not lives(self.pids[part]):
                 break
-            pause.wait(0.05)
+            self.interrupted.wait(0.05)
         lines = self._log(part).read_text(errors="replace").splitlines()
         errors = [line for line in lines if "level=error" in line.lower()]
         last = "\n".join((errors or lines)[-5:])

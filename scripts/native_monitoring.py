@@ -6,13 +6,15 @@ Needs nothing but Python. What was started is remembered in run/monitoring/, and
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import signal
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -34,6 +36,7 @@ from scripts.monitoring_stack import (
 
 FOLDER = ROOT / "run" / "monitoring"
 STARTED = FOLDER / "started.json"
+LOCK = FOLDER / "lock"
 NEEDED = ("alertmanager", "prometheus")
 WELCOME = ("node-exporter", "grafana")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -44,8 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Start or stop; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=["start", "stop"])
+    action = parser.parse_args(argv).action
     try:
-        return start() if parser.parse_args(argv).action == "start" else stop()
+        with _alone():
+            return start() if action == "start" else stop()
     except MonitoringError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -66,7 +71,7 @@ def start() -> int:
     stack = Stack(FOLDER, addresses)
     print(f"Starting {', '.join(parts)} ...", flush=True)
     for number in SIGNALS:
-        signal.signal(number, _interrupt)
+        signal.signal(number, lambda *_: stack.interrupted.set())
     try:
         stack.start(parts, started=lambda: _remember(stack))
     finally:
@@ -77,9 +82,16 @@ def start() -> int:
     return 0
 
 
-def _interrupt(*_: object) -> None:
-    _ignore_signals()  # what was started is stopped first, whatever else comes
-    raise MonitoringError("interrupted; nothing was left running.")
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Refuse to run beside another start or stop of the same checkout."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("w") as lock:  # not inherited: what is started does not hold it
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MonitoringError("the monitoring is being started or stopped already; try again after that.") from None
+        yield
 
 
 def _ignore_signals() -> None:

@@ -1,6 +1,7 @@
 """The monitoring stack: its configuration by the tools of its makers, its messages, and the scripts that start it."""
 from __future__ import annotations
 
+import fcntl
 import http.server
 import json
 import os
@@ -288,6 +289,13 @@ def test_prometheus_looks_for_the_parts_where_the_compose_file_has_them(compose:
         assert set(job["static_configs"][0]["labels"]) == {"service", "environment"}, job["job_name"]
 
 
+def test_of_the_containers_prometheus_keeps_what_rules_read() -> None:
+    jobs = yaml.safe_load((MONITORING / "prometheus.yml").read_text())["scrape_configs"]
+    kept = next(job for job in jobs if job["job_name"] == "containers")["metric_relabel_configs"][0]["regex"]
+    rules = (MONITORING / "rules" / "alerts.yml").read_text()
+    assert set(kept.split("|")) == set(re.findall(r"\bcontainer_\w+", rules))
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the scripts need, so that nothing they leave is in the way of a person's own stack."""
@@ -400,6 +408,21 @@ def test_a_start_that_is_interrupted_leaves_nothing(
     assert started.returncode == 1
     assert answers_nowhere(ports)
     assert not remembered.exists()
+
+
+def test_two_starts_at_once_do_not_meet(checkout: Path, ports: dict[str, str]) -> None:
+    lock = checkout / "run" / "monitoring" / "lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for action in ("start", "stop"):
+            ended = subprocess.run(
+                [sys.executable, "scripts/native_monitoring.py", action], cwd=checkout, env={**os.environ, **ports},
+                capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            assert ended.returncode == 1
+            assert "being started or stopped already" in ended.stderr
+    assert answers_nowhere(ports)
 
 
 def test_targets_of_ones_own_are_left_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

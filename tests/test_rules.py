@@ -30,9 +30,11 @@ DASHBOARDS = {"recsys-api", "recsys-usage", "recsys-workers"}
 TARGET_LABELS = {"job", "service", "environment", "instance"}
 LABELS_OF_OURS = {"slo", "window", "severity"}
 """That rules add."""
-FOREIGN = re.compile(r"up|ALERTS|(scrape|prometheus|alertmanager|node)_\w+")
-FOREIGN_LABELS = {"alertname", "alertstate", "fstype", "mountpoint", "rule_group", "integration", "alertmanager"}
-"""Of metrics that are not ours: those of Prometheus, Alertmanager and the node exporter."""
+FOREIGN = re.compile(r"up|ALERTS|(scrape|prometheus|alertmanager|node|container)_\w+")
+FOREIGN_LABELS = {
+    "alertname", "alertstate", "fstype", "mountpoint", "id", "rule_group", "integration", "alertmanager",
+}  # fmt: skip
+"""Of metrics that are not ours: those of Prometheus, Alertmanager, the node exporter and cAdvisor."""
 
 
 @dataclass(frozen=True)
