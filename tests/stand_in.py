@@ -1,6 +1,7 @@
 """A stand-in for the service, whose answers, delays and faults a test of the load tester decides."""
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import socket
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MOVIES = [
     {"movie_id": number, "title": f"The Iron Robot {number}", "overview": "A lonely boy hides a giant robot in a barn."}
@@ -32,9 +33,14 @@ Reply = Callable[[int, str], Answer]
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
+    begun = 0.0
+    """When the first byte of a request came, in seconds of time.monotonic(); 0 between requests."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile = io.BufferedReader(_Heard(self.rfile.detach(), self))  # type: ignore[attr-defined]
 
     def _answer(self) -> None:
-        begun = time.monotonic()
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         prepared = _PREPARED.get(self.path.partition("?")[0]) if self.server.preparing else None
         if prepared is None:
@@ -46,13 +52,34 @@ class _Handler(BaseHTTPRequestHandler):
             answer = Answer(body=json.dumps(prepared).encode())
         lines = [f"HTTP/1.1 {answer.status} X", f"Content-Length: {len(answer.body)}"]
         lines += [f"{name}: {value}" for name, value in answer.headers]
-        self.server.took.append(time.monotonic() - begun)
+        self.server.took.append(time.monotonic() - self.begun)
+        self.begun = 0.0
         self.wfile.write("\r\n".join([*lines, "", ""]).encode() + answer.body)
 
     do_GET = do_POST = _answer  # noqa: N815 - http.server's names
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         """Say nothing."""
+
+
+class _Heard(io.RawIOBase):
+    """What comes in from a socket; notes when a request's first byte came."""
+
+    def __init__(self, raw: io.RawIOBase, handler: _Handler) -> None:
+        self._raw = raw
+        self._handler = handler
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = self._raw.readinto(buffer)
+        self._handler.begun = self._handler.begun or time.monotonic()
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 _UNKNOWN = "20000000"

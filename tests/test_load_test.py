@@ -74,7 +74,7 @@ def test_a_stall_shows_in_the_open_model_as_arithmetic_demands(tmp_path: Path) -
 
 
 def test_the_latency_is_the_one_that_the_server_took(tmp_path: Path) -> None:
-    """P50, P95 and P99 are those of known delays, to 3 % or 0.3 ms; the server notes how long it slept in truth."""
+    """P50, P95 and P99 are those of known delays, to 3 % or 0.3 ms; the server notes how long it took in truth."""
 
     def reply(number: int, path: str) -> Answer:
         time.sleep({0: 0.3, 1: 0.15, 2: 0.15, 3: 0.15}.get(number % 40, 0.05))
@@ -314,6 +314,23 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_no_process() -> None:
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in users), "the end of the users")
 
 
+def test_a_process_of_users_that_is_killed_ends_the_run_with_the_report_of_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    arguments = ("--duration", "60", "--think-time", "0.01", "--processes", "2", "--json", str(path))
+    with stand_in() as server, begun(server.url, *arguments) as process:
+        wait_until(lambda: len(server.took) > 50, "some load")
+        users = users_of(process)
+        os.kill(int(users[0]), signal.SIGKILL)
+        printed, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "was ended by SIGKILL, so the run was ended" in " ".join(printed.split())
+    report = json.loads(path.read_text())
+    assert not report["complete"]
+    assert report["overall"]["requests"] > 0
+    assert report["seconds"] < 60
+    assert not any(Path(f"/proc/{pid}").exists() for pid in users)
+
+
 # The search for the capacity
 
 
@@ -322,7 +339,7 @@ def test_the_capacity_is_found_to_five_percent(limit: float) -> None:
     def attempt(rate: float) -> tuple[dict[str, Any], bool]:
         latency = {"p50": 1.0, "p95": 1.0, "p99": 1.0}
         overall = {"throughput": rate, "requests": 1, "errors": 0, "latency_ms": latency}
-        return {"overall": overall, "warnings": [], "interrupted": False, "rate": rate}, rate <= limit
+        return {"overall": overall, "warnings": [], "interrupted": False, "complete": True, "rate": rate}, rate <= limit
 
     steps, best = find_capacity(50.0, attempt)
     assert best is not None

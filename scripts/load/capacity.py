@@ -25,13 +25,14 @@ def find_capacity(
         for _ in range(_TRIES):
             report, well = run(rate)
             steps.append(_step(rate, report, well))
-            if well or report["interrupted"]:
+            cut_short = report["interrupted"] or not report["complete"]
+            if well or cut_short:
                 break
-        if well and not report["interrupted"]:
+        if well and not cut_short:
             held, best = rate, report
-        elif not report["interrupted"]:
+        elif not cut_short:
             broken = rate
-        if report["interrupted"] or (broken and held and broken <= held * _FINE) or rate < 1:
+        if cut_short or (broken and held and broken <= held * _FINE) or rate < 1:
             break
         if not broken:
             rate = held * _GROWTH

@@ -1,8 +1,10 @@
 """The processes of users of one run: started, begun together, listened to, and stopped."""
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -20,7 +22,7 @@ _LOOK_SECONDS = 0.2
 
 
 class FleetError(Exception):
-    """A process of users has ended before its time; the text says with what."""
+    """A process of users has ended before there was anything to measure; the text says with what."""
 
 
 class Fleet:
@@ -51,7 +53,10 @@ class Fleet:
             _output(process).close()
 
     def run(self) -> Iterator[tuple[int, dict[str, Any]] | None]:
-        """Let them begin; whatever they hand over with the number of the process, and None when there is nothing."""
+        """Let them begin; whatever they hand over with the number of the process, and None when there is nothing.
+
+        Of a process that ends before its time that is `ended`, the status; the others are then told to stop.
+        """
         with selectors.DefaultSelector() as selector:
             for number, process in enumerate(self._processes):
                 selector.register(_output(process), selectors.EVENT_READ, (number, bytearray()))
@@ -61,7 +66,14 @@ class Fleet:
                     number, partial = key.data
                     chunk = os.read(key.fd, 1 << 20)
                     if not chunk:
-                        raise FleetError(f"process {number} of users has ended, with {self._processes[number].wait()}")
+                        status = self._processes[number].wait()
+                        if not self.begin:
+                            raise FleetError(f"process {number} of users {ending(status)} before it began.")
+                        selector.unregister(key.fileobj)
+                        waiting.discard(number)
+                        self.stop()
+                        yield number, {"ended": status}
+                        continue
                     partial += chunk
                     *lines, rest = partial.split(b"\n")
                     partial[:] = rest
@@ -81,7 +93,8 @@ class Fleet:
     def stop(self) -> None:
         """Begin nothing more; what is under way is waited for."""
         for process in self._processes:
-            self._tell(process, b"stop\n")
+            with contextlib.suppress(FleetError):  # whose end run() finds
+                self._tell(process, b"stop\n")
 
     def _let_begin(self) -> None:
         self.begin = time.monotonic() + _BEGIN_SECONDS
@@ -94,6 +107,11 @@ class Fleet:
                 line = line[_input(process).write(line) or 0 :]
         except BrokenPipeError as error:
             raise FleetError("a process of users has ended; what it said is above") from error
+
+
+def ending(status: int) -> str:
+    """How a process ended, as part of a sentence."""
+    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
 
 def _input(process: subprocess.Popen[bytes]) -> IO[bytes]:

@@ -162,6 +162,10 @@ class Measured:
     late: int = 0
     """Requests that were due when no thread was free."""
     unstarted: int = 0
+    stuck: int = 0
+    """Requests that had not ended long after they should have been given up; they are in no other figure."""
+    ended_early: dict[int, int] = field(default_factory=dict)
+    """Status of each process of users that ended before its time."""
     last_end: float = 0.0
     timeline: Timeline = field(default_factory=Timeline)
     busy: dict[int, Busy] = field(default_factory=lambda: defaultdict(Busy))
@@ -171,6 +175,9 @@ class Measured:
 
     def take(self, process: int, handover: dict[str, Any]) -> None:
         """What one process has handed over."""
+        if "ended" in handover:
+            self.ended_early[process] = handover["ended"]
+            return
         for result in handover["results"]:
             self._count(Result(*result))
         for example in handover["examples"]:
@@ -178,6 +185,7 @@ class Measured:
         self.busy[process].note(handover["at"], handover["cpu"], handover["threads"])
         if handover.get("done"):
             self.unstarted += handover["unstarted"]
+            self.stuck += handover["stuck"]
         newest = max(self._open, default=0)
         for second in sorted(self._open):
             if second <= newest - _OPEN_SECONDS:

@@ -42,7 +42,8 @@ parts of a mix, and what they ask:
 
 exit status:
   0  all is well, and every --fail-on held
-  1  a --fail-on is so, --verify-metrics found a difference, or no rate held the --slo
+  1  a --fail-on is so, --verify-metrics found a difference, no rate held the --slo,
+     or a process of users was killed, which ends the run with a report of what was measured
   2  wrong usage
   3  the service cannot be reached, is not healthy, or is not this service
   130  interrupted twice; once ends the run with a report of what was measured

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from scripts.load.conditions import FIGURES, Condition
+from scripts.load.fleet import ending
 from scripts.load.measured import PERCENTILES, Latencies, Measured
 from scripts.load.traffic import PARTS
+from scripts.load.worker import FLUSH_SECONDS
 
 FORMAT = 1
 """Of the JSON; raised when a reader of the former would misread the new."""
@@ -44,6 +46,7 @@ def make_report(measured: Measured, *, options: Mapping[str, Any], mix: Iterable
         "note": f"{CLOSED if options['rate'] is None else OPEN} {COUNTED}",
         "seconds": round(measured.seconds, 3),
         "interrupted": False,
+        "complete": not measured.ended_early,
         "overall": _summary(measured, endpoints, unstarted=measured.unstarted),
         "parts": {part: _summary(measured, set(PARTS[part]) & set(endpoints)) for part in mix},
         "endpoints": {endpoint: _summary(measured, [endpoint]) for endpoint in endpoints},
@@ -142,7 +145,17 @@ def _tester(measured: Measured) -> dict[str, Any]:
 
 
 def _warnings(measured: Measured, report: Mapping[str, Any]) -> list[str]:
-    tester, warnings = report["tester"], []
+    tester = report["tester"]
+    warnings = [
+        f"Process {process} of users {ending(status)}, so the run was ended. What it had under way or had not yet "
+        f"handed over, at most {FLUSH_SECONDS:g} s of answers, is in no figure."
+        for process, status in measured.ended_early.items()
+    ]
+    if measured.stuck:
+        warnings.append(
+            f"{measured.stuck:,} requests had not ended long after their time was up, and are in no figure; the name "
+            "of the host may take long to look up."
+        )
     busiest = max((one["cpu_share"] or 0.0 for one in tester["processes"]), default=0.0)
     if busiest > _BUSY_SHARE:
         warnings.append(

@@ -102,7 +102,7 @@ def _once(
                 measured.take(*told)
             elapsed = time.monotonic() - fleet.begin - arguments.warm_up if fleet.begin else -arguments.warm_up
             live.show(measured, elapsed)
-            if interrupted.is_set and fleet.begin and not stopping:
+            if fleet.begin and not stopping and (interrupted.is_set or measured.ended_early):
                 fleet.stop()
                 stopping = True
                 measured.duration = max(min(elapsed, arguments.duration), 0.0)
@@ -149,12 +149,15 @@ def _capacity(
     steps, best = find_capacity(arguments.rate, attempt)
     report = best or last
     report["interrupted"] = interrupted.is_set
+    if not last["complete"] and best:
+        report["complete"] = False
+        report["warnings"] += last["warnings"]
     held = best["options"]["rate"] if best else None
     if held is None:
         verdict = f"capacity: not even {min(step['rate'] for step in steps):g} requests a second held {arguments.slo}"
     else:
         verdict = f"capacity: {held:g} requests a second, the highest rate tried that held {arguments.slo}"
-        if interrupted.is_set:
+        if interrupted.is_set or not last["complete"]:
             verdict += "; interrupted before the limit was found"
         elif all(step["held"] for step in steps):
             verdict += "; the limit was not reached"
@@ -196,6 +199,7 @@ def _shown(value: Any) -> str:
 def failures(report: dict[str, Any]) -> int:
     """For how many reasons the run has failed."""
     reasons = [threshold["failed"] for threshold in report["thresholds"]]
+    reasons.append(not report["complete"])
     reasons.append("verification" in report and not report["verification"]["equal"])
     reasons.append("capacity" in report and report["capacity"]["rate"] is None)
     return sum(map(bool, reasons))
