@@ -1,0 +1,41 @@
+"""The benchmarks' frame: figures beside their targets, as a table, as JSON and as an exit status."""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from recsys_api.model import store
+from scripts import benchmark
+from scripts.bench.results import Result, table
+
+
+def test_a_figure_says_whether_its_target_is_met() -> None:
+    assert Result("a", 2.0, at_most=2.0).met
+    assert not Result("a", 2.1, at_most=2.0).met
+    assert not Result("a", 2.1, at_least=3, at_most=4).met
+    assert Result("a", 2.1).met is None
+
+
+def test_the_table_has_a_line_for_each_figure() -> None:
+    lines = list(table([Result("short", 12345.6, "ms"), Result("rather long", 0.84567, "x", at_least=0.85)]))
+    assert lines == ["short        12,346 ms", "rather long   0.846 x   at least 0.85  MISSED"]
+
+
+def test_request_compares_with_bare_flask(
+    six_models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "found.json"
+    status = benchmark.main(["request", "--model", str(six_models / store.CURRENT), "--rounds", "1", "--json", str(out)])
+    found = json.loads(out.read_text())
+    results = {result["name"]: result for result in found["results"]}
+    assert found["benchmark"] == "request"
+    assert results["the service"]["value"] > results["bare Flask"]["value"] > 0
+    assert status == (not results["the service : bare Flask"]["met"])
+    assert "the service : bare Flask" in capsys.readouterr().out
+
+
+def test_a_model_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark.main(["request", "--model", str(tmp_path / "none")]) == 2
+    assert f"there is no model at {tmp_path / 'none'}" in capsys.readouterr().err
