@@ -27,7 +27,8 @@ def test_request_compares_with_bare_flask(
     six_models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "found.json"
-    status = benchmark.main(["request", "--model", str(six_models / store.CURRENT), "--rounds", "1", "--json", str(out)])
+    model = str(six_models / store.CURRENT)
+    status = benchmark.main(["request", "--model", model, "--rounds", "1", "--json", str(out)])
     found = json.loads(out.read_text())
     results = {result["name"]: result for result in found["results"]}
     assert found["benchmark"] == "request"
