@@ -74,6 +74,14 @@ def test_min_similarity_and_same_year_filter(service: Service) -> None:
     assert service.get("/recommendations/60?min_similarity=1").json()["recommendations"] == []
 
 
+def test_a_mood_says_where_there_are_no_votes_to_follow(service: Service) -> None:
+    asked = service.get("/recommendations/10?mood=popular").json()
+    assert (asked["mood"], asked["mood_applied"]) == ("popular", False)
+    plain = service.get("/recommendations/10").json()
+    assert plain["recommendations"] == asked["recommendations"]
+    assert "mood" not in plain
+
+
 def test_post_gives_what_get_gives(service: Service) -> None:
     asked = {"movie_id": 10, "top_k": 3, "exclude_same_year": True}
     posted = service.post("/recommendations", json=asked).json()
@@ -131,6 +139,7 @@ BAD_QUERIES = {
     "/recommendations/10?min_similarity=1.5": "min_similarity",
     "/recommendations/10?min_similarity=nan": "min_similarity",
     "/recommendations/10?exclude_same_year=yes": "exclude_same_year",
+    "/recommendations/10?mood=grumpy": "mood",
     "/search": "query",
     "/search?query=%20%20": "query",
     f"/search?query={'x' * 201}": "query",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array, csr_matrix
 from sparse_dot_topn import sp_matmul_topn
 
-from recsys_api.model.kernel import WEIGHT_ONE, SimilarityIndex, quantise
+from recsys_api.model.kernel import NOBODY, WEIGHT_ONE, SimilarityIndex, quantise
 
 
 def random_index(seed: int, rows: int, features: int) -> tuple[SimilarityIndex, np.ndarray]:
@@ -39,16 +39,47 @@ def test_a_look_up_equals_the_dense_product_with_ties_in_the_order_of_rows(
     assert found.scores.tolist() == scores
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 40), st.integers(1, 50), st.floats(0, 1), st.booleans(), st.booleans())
+def test_factors_order_the_floor_leaves_out_and_one_copy_stands_for_all(
+    seed: int, rows: int, k: int, lowest: float, unlike: bool, has_copies: bool
+) -> None:
+    index, weights = random_index(seed, rows, 5)
+    draw = np.random.default_rng(seed)
+    factors = draw.uniform(0.5, 3, rows).astype(np.float32)
+    copies = draw.integers(-1, rows // 3 + 1, rows).astype(np.int32) if has_copies else np.zeros(0, dtype=np.int32)
+    query = weights[0] - (weights[-1] // 2 if unlike else 0)
+    features = np.flatnonzero(query).astype(np.int32)
+    found = index.top_k(
+        features, query[features].astype(np.int32), k, lowest=lowest, excluded=0, factors=factors, copies=copies
+    )
+    similarity = (weights @ query).astype(np.float32) / np.float32(WEIGHT_ONE**2)
+    similarity = np.minimum(similarity, np.float32(1))
+    group = copies if copies.size else np.full(rows, -1)
+    best: list[int] = []
+    for row in sorted(range(1, rows), key=lambda row: (-(similarity[row] * factors[row]), row)):
+        taken = {group[other] for other in (0, *best)} - {-1}
+        if similarity[row] >= np.float32(lowest) and group[row] not in taken:
+            best.append(row)
+    assert found.rows.tolist() == best[:k]
+    assert found.scores.tolist() == similarity[best[:k]].tolist()
+
+
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 10**6), st.integers(2, 60), st.integers(1, 70))
-def test_the_table_of_neighbours_equals_one_look_up_after_another(seed: int, rows: int, k: int) -> None:
+@given(st.integers(0, 10**6), st.integers(2, 60), st.integers(1, 70), st.booleans())
+def test_the_table_of_neighbours_equals_one_look_up_after_another(seed: int, rows: int, k: int, plain: bool) -> None:
     index, _ = random_index(seed, rows, 12)
-    table = index.neighbours(k, threads=2)
+    draw = np.random.default_rng(seed)
+    factors = np.zeros(0, dtype=np.float32) if plain else draw.uniform(0.5, 3, rows).astype(np.float32)
+    copies = np.zeros(0, dtype=np.int32) if plain else draw.integers(-1, rows, rows).astype(np.int32)
+    table = index.neighbours(k, factors=factors, copies=copies, threads=2)
     assert table.rows.shape == (rows, min(k, rows - 1))
     for row in range(rows):
-        alone = index.top_k_of_row(row, k)
-        assert table.rows[row].tolist() == alone.rows[: rows - 1].tolist()
-        assert table.scores[row].tolist() == alone.scores[: rows - 1].tolist()
+        alone = index.top_k_of_row(row, k, factors=factors, copies=copies)
+        count = alone.rows[: rows - 1].size
+        assert table.rows[row, :count].tolist() == alone.rows[: rows - 1].tolist()
+        assert table.scores[row, :count].tolist() == alone.scores[: rows - 1].tolist()
+        assert set(table.rows[row, count:].tolist()) <= {NOBODY}
 
 
 def test_scores_agree_with_sparse_dot_topn_on_3000_rows() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from recsys_api.cache import Cache
 from recsys_api.catalog import Movie
 from recsys_api.errors import CatalogError, MovieNotFound
+from recsys_api.model import mood
 from recsys_api.model.build import build
 from recsys_api.model.kernel import TopK
 from recsys_api.model.recommender import CONTENT_CEILING, Lookup, Recommender
@@ -32,6 +33,12 @@ MANY = tuple(
 def many() -> Recommender:
     """150 movies with a table of only five neighbours each, so that filters soon need the live kernel."""
     return Recommender(build(MANY, source="many", neighbours=5))
+
+
+@pytest.fixture(scope="module")
+def voted() -> Recommender:
+    """The same with votes, a fifth of them none."""
+    return Recommender(build(VOTED, source="voted", neighbours=5))
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +86,54 @@ def test_filters_answer_as_a_scan_of_everything_would(
         movie.movie_id, top_k=top_k, min_similarity=min_similarity, exclude_same_year=exclude_same_year
     )
     assert list(zip(answer.rows.tolist(), answer.scores.tolist(), strict=True)) == wanted
+
+
+VOTED = tuple(
+    replace(movie, vote_count=(i * 7919) % 5000 * (i % 5 > 0), vote_average=5 + i % 5) for i, movie in enumerate(MANY)
+)
+
+
+@given(
+    movie=st.sampled_from(VOTED),
+    top_k=st.integers(1, 50),
+    min_similarity=st.floats(0, 0.6),
+    exclude_same_year=st.booleans(),
+    asked=st.sampled_from(mood.MOODS),
+)
+@settings(max_examples=200)
+def test_a_mood_orders_by_similarity_times_its_multiplier_and_changes_no_similarity(
+    voted: Recommender, whole: Recommender,
+    movie: Movie, top_k: int, min_similarity: float, exclude_same_year: bool, asked: mood.Mood,
+) -> None:  # fmt: skip
+    everything = whole.recommend(movie.movie_id, top_k=len(MANY))
+    similarity = dict(zip(everything.rows.tolist(), everything.scores.tolist(), strict=True))
+    votes = np.array([other.vote_count for other in VOTED], dtype=np.int32)
+    multiplier = mood.multipliers(votes)[mood.MOODS.index(asked)]
+    wanted = sorted(
+        (
+            row for row, score in similarity.items()
+            if score >= np.float32(min_similarity) and not (exclude_same_year and VOTED[row].year == movie.year)
+        ),
+        key=lambda row: (-(np.float32(similarity[row]) * multiplier[row]), row),
+    )[:top_k]  # fmt: skip
+    answer = voted.recommend(
+        movie.movie_id, top_k=top_k, min_similarity=min_similarity, exclude_same_year=exclude_same_year, mood=asked
+    )
+    assert answer.rows.tolist() == wanted
+    assert answer.scores.tolist() == [similarity[row] for row in wanted]
+
+
+def test_popular_brings_what_many_voted_on_deep_cuts_what_few_did(voted: Recommender) -> None:
+    def votes(asked: mood.Mood) -> int:
+        answers = [voted.recommend(movie.movie_id, mood=asked).rows for movie in VOTED]
+        return sum(VOTED[row].vote_count for rows in answers for row in rows.tolist())
+
+    assert votes("popular") > votes("balanced") > votes("deep_cuts")
+
+
+def test_without_votes_every_mood_gives_the_same(six: Recommender) -> None:
+    assert not six.knows_moods
+    assert ids(six, six.recommend(10, mood="popular")) == ids(six, six.recommend(10, mood="deep_cuts"))
 
 
 def test_an_unknown_movie_raises_and_never_enters_the_cache(six: Recommender) -> None:

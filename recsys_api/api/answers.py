@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from flask import Response, g, request
 
+from recsys_api.api import schemas
 from recsys_api.catalog import Catalog
 from recsys_api.model.kernel import TopK
 from recsys_api.serving import serving
@@ -35,6 +36,13 @@ def scored_movies(catalog: Catalog, answer: TopK) -> orjson.Fragment:
         for row, score in zip(answer.rows.tolist(), scores, strict=True)
     ]
     return _EMBEDDED(b"[" + b",".join(parts) + b"]")
+
+
+def mood(asked: schemas.RecommendationsQuery) -> dict[str, Any]:
+    """Which mood was asked for, if one was, and whether the catalogue has the votes to follow it."""
+    if "mood" not in asked.model_fields_set:
+        return {}
+    return {"mood": asked.mood, "mood_applied": serving().recommender.knows_moods}
 
 
 def timed() -> dict[str, Any]:

@@ -59,6 +59,7 @@ def _recommend(movie_id: int, asked: schemas.RecommendationsQuery) -> Response:
             top_k=asked.top_k,
             min_similarity=asked.min_similarity,
             exclude_same_year=asked.exclude_same_year,
+            mood=asked.mood,
         )
     account.asked_about(recommender.catalog, movie_id)
     account.gave(answer)
@@ -68,5 +69,6 @@ def _recommend(movie_id: int, asked: schemas.RecommendationsQuery) -> Response:
             "recommendations": answers.scored_movies(recommender.catalog, answer),
             **answers.timed(),
             "model_version": recommender.stats.model_version,
+            **answers.mood(asked),
         }
     )

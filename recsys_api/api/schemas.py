@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from recsys_api.model.mood import DEFAULT, Mood
+
 _FLAGS = frozenset({"true", "false", "1", "0"})
 
 
@@ -25,6 +27,16 @@ _MinSimilarity = Annotated[
     float, Field(ge=0, le=1, description="Leave out movies that are less similar than this.", examples=[0.05])
 ]
 _MovieId = Annotated[int, Field(description="A movie's id, as searches give it.", examples=["<movie_id>"])]
+
+_Mood = Annotated[
+    Mood,
+    Field(
+        description="How much being well known counts: balanced, popular, or deep_cuts for what few have seen. It "
+        "changes the order and never a similarity. Where nobody voted on the catalogue's movies it has no effect, and "
+        "mood_applied is false.",
+        examples=["popular"],
+    ),
+]
 
 
 class NothingAsked(Asked):
@@ -65,6 +77,7 @@ class RecommendationsQuery(Asked):
         BeforeValidator(_flag),
         Field(description="Leave out movies released in the same year as the source.", examples=[True]),
     ] = False
+    mood: _Mood = DEFAULT
 
 
 class RecommendationsBody(RecommendationsQuery):
@@ -125,10 +138,15 @@ class Recommendations(BaseModel):
     """Movies like one movie."""
 
     movie_id: int
-    recommendations: list[ScoredMovie] = Field(description="Best first, ties by movie_id, never the movie itself.")
+    recommendations: list[ScoredMovie] = Field(
+        description="Best first, ties by movie_id, never the movie itself. Where the catalogue has votes, best is by "
+        "similarity times what the mood makes of them."
+    )
     request_time: str = Field(description="ISO 8601 with offset.")
     processing_time_ms: float
     model_version: str
+    mood: Mood | None = Field(None, description="As asked for.")
+    mood_applied: bool | None = Field(None, description="Whether the mood made a difference, where one was asked for.")
 
 
 class BatchRecommendations(BaseModel):

@@ -28,6 +28,8 @@ class Catalog:
     """int64 [N], strictly ascending."""
     years: npt.NDArray[np.int16]
     """int16 [N], 0 where unknown."""
+    votes: npt.NDArray[np.int32]
+    """int32 [N]: how many people voted, 0 where unknown."""
     popular_rows: npt.NDArray[np.int32]
     """int32 [N]: all rows, the most popular first."""
     offsets: npt.NDArray[np.int64]
@@ -63,6 +65,7 @@ class Catalog:
         return cls(
             movie_ids=movie_ids,
             years=np.array([movie.year for movie in ordered], dtype=np.int16),
+            votes=np.array([movie.vote_count for movie in ordered], dtype=np.int32),
             popular_rows=_popularity(given, np.searchsorted(movie_ids, [movie.movie_id for movie in given])),
             offsets=np.cumsum([0, *map(len, documents)], dtype=np.int64),
             blob=memoryview(b"".join(documents)),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from recsys_api.catalog import Catalog, Movie
 from recsys_api.errors import CatalogError
-from recsys_api.model import features
+from recsys_api.model import features, mood
 from recsys_api.model.fields import FIELDS, MAX_FEATURES
 from recsys_api.model.kernel import SimilarityIndex
 from recsys_api.model.store import Model
@@ -56,11 +56,13 @@ def build(
         progress("neighbours", ranked, len(catalog))
 
     progress("neighbours", 0, len(catalog))
-    table = index.neighbours(neighbours, progress=on_block)
+    multipliers = mood.multipliers(catalog.votes)
+    table = index.neighbours(neighbours, factors=multipliers[mood.MOODS.index(mood.DEFAULT)], progress=on_block)
     return Model(
         catalog=catalog,
         index=index,
         neighbours=table,
+        multipliers=multipliers,
         titles=titles,
         terms=fitted.terms,
         vocabulary=Vocabulary.from_terms(fitted.terms, fitted.idf),
@@ -69,5 +71,6 @@ def build(
             "max_features": max_features,
             "neighbours": neighbours,
             "field_weights": {field.name: field.weight for field in FIELDS},
+            "mood_strengths": dict(mood.STRENGTHS),
         },
     )

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 WEIGHT_ONE = 1 << 15
 """The integer that stands for the weight 1.0."""
-_SCORE_ONE = float(WEIGHT_ONE) ** 2
+_UNIT = 1 / float(WEIGHT_ONE) ** 2
+NOBODY = -1
+"""Fills up a row of the table of neighbours where the catalogue has not so many."""
 _BLOCK_ROWS = 512
 
 Int32s = npt.NDArray[np.int32]
@@ -35,7 +37,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 class TopK(NamedTuple):
-    """Rows and their similarity, best first, ties by row: `rows` int32 and `scores` float32 of one length."""
+    """Rows, best first, ties by row, and their similarity: `rows` int32 and `scores` float32 of one length."""
 
     rows: Int32s
     scores: Scores
@@ -54,9 +56,20 @@ _OFFSETS, _IDS, _WEIGHTS, _MASK = (_readonly(t) for t in (types.int64, types.int
 _COUNTER = types.int32[::1]
 
 
-@njit(types.void(_IDS, _WEIGHTS, _OFFSETS, _IDS, _WEIGHTS, _COUNTER), nogil=True, cache=True)
+_QUERY = _readonly(types.int32)
+_FACTORS = _readonly(types.float32)
+
+
+@njit(
+    [
+        types.void(_IDS, _WEIGHTS, _OFFSETS, _IDS, _WEIGHTS, _COUNTER),
+        types.void(_IDS, _QUERY, _OFFSETS, _IDS, _WEIGHTS, _COUNTER),
+    ],
+    nogil=True,
+    cache=True,
+)
 def _accumulate(
-    features: Int32s, weights: Weights, offsets: Int64s, rows: Int32s, row_weights: Weights, totals: Int32s
+    features: Int32s, weights: Weights | Int32s, offsets: Int64s, rows: Int32s, row_weights: Weights, totals: Int32s
 ) -> None:
     """Fill `totals` with the similarity of every row to the query, in units of 2**-30."""
     totals[:] = 0
@@ -66,27 +79,61 @@ def _accumulate(
             totals[rows[j]] += weight * np.int32(row_weights[j])
 
 
-@njit(types.int64(_COUNTER, _MASK, types.int64, types.int32[::1], types.float32[::1]), nogil=True, cache=True)
-def _select(totals: Int32s, allowed: Mask, excluded: int, best_rows: Int32s, best_scores: Scores) -> int:
-    """Put the best allowed rows into `best_rows` and `best_scores`; returns how many there are.
+@njit(types.float32(types.int32, types.float32), nogil=True, cache=True)
+def _similarity(total: np.int32, unit: np.float32) -> np.float32:
+    return min(np.float32(total) * unit, np.float32(1))
 
-    Rows are visited in ascending order and enter only when strictly better, so ties fall to the lower row. Totals are
-    compared as the float32 that is reported, so that what a client sees as equal is ordered as equal.
+
+@njit(types.int64(types.int32, types.int64, _IDS, types.int32[::1]), nogil=True, cache=True)
+def _place_of_copy(row: int, count: int, copies: Int32s, best_rows: Int32s) -> int:
+    """Where a copy of `row` stands among the first `count` of the best; `count` where there is none."""
+    place = count
+    if copies.size > 0 and copies[row] >= 0:
+        place = 0
+        while place < count and copies[best_rows[place]] != copies[row]:
+            place += 1
+    return place
+
+
+@njit(
+    types.int64(
+        _COUNTER, types.float32, types.float32, _MASK, types.int64, _FACTORS, types.float32, _IDS,
+        types.int32[::1], types.float32[::1],
+    ),
+    nogil=True,
+    cache=True,
+)  # fmt: skip
+def _select(
+    totals: Int32s, unit: np.float32, lowest: np.float32, allowed: Mask, excluded: int,
+    factors: Scores, greatest: np.float32, copies: Int32s, best_rows: Int32s, best_scores: Scores,
+) -> int:  # fmt: skip
+    """Put the best rows into `best_rows`, and what they are ordered by into `best_scores`; returns how many there are.
+
+    Rows are visited in ascending order and enter only when strictly better, so ties fall to the lower row. They are
+    compared as the float32 that is reported, so that what a client sees as equal is ordered as equal. Of rows that are
+    copies of each other the best one enters; a copy of the excluded row does not.
     """
     k = best_rows.size
     count = 0
-    bar = np.int32(-1)
+    bar = np.int32(-(1 << 31))
+    own = copies[excluded] if copies.size > 0 and excluded >= 0 else np.int32(-1)
     for row in range(totals.size):
         total = totals[row]
         if (count == k and total <= bar) or row == excluded or (allowed.size > 0 and not allowed[row]):
             continue
-        score = np.float32(total)
-        if count == k:
-            if score <= best_scores[k - 1]:
-                continue
-        else:
-            count += 1
-        place = count - 1
+        score = _similarity(total, unit)
+        if score < lowest or (own >= 0 and copies[row] == own):
+            continue
+        if factors.size > 0:
+            score *= factors[row]
+        if count == k and score <= best_scores[k - 1]:
+            continue
+        place = _place_of_copy(row, count, copies, best_rows)
+        if place < count and score <= best_scores[place]:
+            continue
+        if place == count:
+            count = min(count + 1, k)
+            place = count - 1
         while place > 0 and best_scores[place - 1] < score:
             best_scores[place] = best_scores[place - 1]
             best_rows[place] = best_rows[place - 1]
@@ -94,33 +141,43 @@ def _select(totals: Int32s, allowed: Mask, excluded: int, best_rows: Int32s, bes
         best_scores[place] = score
         best_rows[place] = row
         if count == k:
-            bar = np.int32(best_scores[k - 1])
+            # a total of at most this cannot pass the last score, whatever its factor; rounded down to be sure
+            bar = np.int32(max(best_scores[k - 1] / (unit * greatest) * np.float32(1 - 1e-6) - 1, np.float32(0)))
     return count
 
 
 @njit(
     types.void(
-        types.int64, types.int64, _OFFSETS, _IDS, _WEIGHTS, _OFFSETS, _IDS, _WEIGHTS,
+        types.int64, types.int64, _OFFSETS, _IDS, _WEIGHTS, _OFFSETS, _IDS, _WEIGHTS, _FACTORS, types.float32, _IDS,
         _COUNTER, types.int32[:, ::1], types.float32[:, ::1],
     ),
     nogil=True,
     cache=True,
 )  # fmt: skip
-def _neighbours_block(
+def _neighbours_block(  # noqa: PLR0917 - compiled code takes arrays, not the objects that hold them
     start: int, stop: int,
     row_offsets: Int64s, features: Int32s, weights: Weights,
-    offsets: Int64s, rows: Int32s, row_weights: Weights,
+    offsets: Int64s, rows: Int32s, row_weights: Weights, factors: Scores, greatest: np.float32, copies: Int32s,
     totals: Int32s, best_rows: Int32s, best_scores: Scores,
 ) -> None:  # fmt: skip
-    """The nearest rows to each of the rows start..stop, into `best_rows` and `best_scores`."""
+    """The best rows for each of the rows start..stop and their similarity; NOBODY where there are not so many."""
     everything = np.zeros(0, dtype=np.bool_)
     for row in range(start, stop):
         first, last = row_offsets[row], row_offsets[row + 1]
+        rows_found, scores = best_rows[row - start], best_scores[row - start]
         _accumulate(features[first:last], weights[first:last], offsets, rows, row_weights, totals)
-        _select(totals, everything, row, best_rows[row - start], best_scores[row - start])
+        count = _select(
+            totals, np.float32(_UNIT), np.float32(0), everything, row, factors, greatest, copies, rows_found, scores
+        )
+        for i in range(count):
+            scores[i] = _similarity(totals[rows_found[i]], np.float32(_UNIT))
+        rows_found[count:] = NOBODY
+        scores[count:] = 0
 
 
 _ALL: Mask = np.zeros(0, dtype=np.bool_)
+_EVEN: Scores = np.zeros(0, dtype=np.float32)
+_NO_COPIES: Int32s = np.zeros(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,40 +227,81 @@ class SimilarityIndex:
         return self.row_offsets.size - 1, self.offsets.size - 1
 
     def top_k(
-        self, features: Int32s, weights: Weights, k: int, *, allowed: Mask = _ALL, excluded: int = -1
+        self,
+        features: Int32s,
+        weights: Weights | Int32s,
+        k: int,
+        *,
+        scale: float = 1.0,
+        lowest: float = 0.0,
+        allowed: Mask = _ALL,
+        excluded: int = -1,
+        factors: Scores = _EVEN,
+        copies: Int32s = _NO_COPIES,
     ) -> TopK:
-        """The `k` rows most similar to a query, or all where there are fewer; rows of similarity 0 count too.
+        """The best `k` rows for a query, or all where there are fewer; rows of similarity 0 count too.
 
-        The query is `features` int32, without repeats, and `weights` uint16 in units of 1/32768 with a norm of at most
-        1. `allowed` bool [N] keeps only rows that are true; an empty one allows all. `excluded` is one more row to
-        leave out.
+        The query is `features` int32, without repeats, and their `weights`, uint16 or int32 in units of 1/32768 with a
+        norm of at most 1; its products, times `scale` and at most 1, are the similarities. Rows are ordered by
+        similarity times `factors` float32 [N], which are positive; none given are all 1. Left out are rows of less
+        similarity than `lowest`, those that `allowed` bool [N] does not have true (an empty one allows all), and the
+        row `excluded`. `copies` int32 [N] has one number for all rows that are copies of each other, -1 for a row that
+        has none: the best one of them stands for all.
         """
         totals = self._totals()
         _accumulate(features, weights, self.offsets, self.rows, self.weights, totals)
         rows = np.empty(min(k, self.shape[0]), dtype=np.int32)
-        scores = np.empty(rows.size, dtype=np.float32)
-        count = _select(totals, allowed, excluded, rows, scores)
-        return TopK(rows[:count], scores[:count] * np.float32(1 / _SCORE_ONE))
+        ordered_by = np.empty(rows.size, dtype=np.float32)
+        unit = np.float32(scale * _UNIT)
+        greatest = factors.max() if factors.size else np.float32(1)
+        count = _select(
+            totals, unit, np.float32(lowest), allowed, excluded, factors, greatest, copies, rows, ordered_by
+        )
+        rows = rows[:count]
+        return TopK(rows, np.minimum(totals[rows].astype(np.float32) * unit, np.float32(1)))
 
-    def top_k_of_row(self, row: int, k: int, *, allowed: Mask = _ALL) -> TopK:
-        """The `k` rows most similar to `row`, itself left out."""
+    def top_k_of_row(
+        self,
+        row: int,
+        k: int,
+        *,
+        lowest: float = 0.0,
+        allowed: Mask = _ALL,
+        factors: Scores = _EVEN,
+        copies: Int32s = _NO_COPIES,
+    ) -> TopK:
+        """The best `k` rows for `row`, itself and its copies left out; see top_k."""
         first, last = self.row_offsets[row], self.row_offsets[row + 1]
-        return self.top_k(self.row_features[first:last], self.row_weights[first:last], k, allowed=allowed, excluded=row)
+        return self.top_k(
+            self.row_features[first:last], self.row_weights[first:last], k,
+            lowest=lowest, allowed=allowed, excluded=row, factors=factors, copies=copies,
+        )  # fmt: skip
 
-    def neighbours(self, k: int, *, threads: int = 0, progress: Callable[[int], None] | None = None) -> TopK:
-        """Every row's `k` most similar other rows: int32 and float32 arrays of shape [N, min(k, N - 1)].
+    def neighbours(
+        self,
+        k: int,
+        *,
+        factors: Scores = _EVEN,
+        copies: Int32s = _NO_COPIES,
+        threads: int = 0,
+        progress: Callable[[int], None] | None = None,
+    ) -> TopK:
+        """Every row's best `k` other rows: int32 and float32 arrays of shape [N, min(k, N - 1)].
 
-        `threads` 0 means one a processor. `progress` is told how many rows each finished block had.
+        `factors` and `copies` are those of top_k; NOBODY fills up where copies leave fewer. `threads` 0 means one a
+        processor. `progress` is told how many rows each finished block had.
         """
         n = self.shape[0]
         shape = (n, min(k, n - 1))
         rows, scores = np.empty(shape, dtype=np.int32), np.empty(shape, dtype=np.float32)
+        greatest = factors.max() if factors.size else np.float32(1)
 
         def fill(start: int) -> int:
             stop = min(start + _BLOCK_ROWS, n)
             _neighbours_block(
                 start, stop, self.row_offsets, self.row_features, self.row_weights,
-                self.offsets, self.rows, self.weights, self._totals(), rows[start:stop], scores[start:stop],
+                self.offsets, self.rows, self.weights, factors, greatest, copies,
+                self._totals(), rows[start:stop], scores[start:stop],
             )  # fmt: skip
             return stop - start
 
@@ -217,7 +315,6 @@ class SimilarityIndex:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        scores *= np.float32(1 / _SCORE_ONE)
         return TopK(rows, scores)
 
     def _totals(self) -> Int32s:

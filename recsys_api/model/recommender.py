@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from recsys_api.cache import Cache
 from recsys_api.catalog import Catalog
 from recsys_api.errors import MovieNotFound
-from recsys_api.model.kernel import Int32s, TopK
+from recsys_api.model.kernel import Int32s, Scores, TopK
+from recsys_api.model.mood import DEFAULT, MOODS, Mood
 from recsys_api.model.store import Model
 from recsys_api.model.titles import NAMED, OTHER_YEAR, TYPO, TitleHit
 from recsys_api.text import STOP_WORDS, fold
@@ -31,6 +33,7 @@ class Lookup(NamedTuple):
     top_k: int
     min_similarity: float
     exclude_same_year: bool
+    mood: Mood = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +68,27 @@ class Recommender:
         """The movies, to turn rows into what clients see."""
         return self._model.catalog
 
-    def recommend(
-        self, movie_id: int, *, top_k: int = 10, min_similarity: float = 0.0, exclude_same_year: bool = False
-    ) -> TopK:
-        """The `top_k` movies most like `movie_id`, best first, ties by movie_id, never the movie itself.
+    @property
+    def knows_moods(self) -> bool:
+        """Whether a mood makes a difference: whether anybody voted on a movie of the catalogue."""
+        return self._model.multipliers.size > 0
 
-        Only movies of at least `min_similarity` and, if asked, of another year than the movie's; fewer than `top_k`
-        only where the catalogue has no more. Raises MovieNotFound.
+    def recommend(
+        self,
+        movie_id: int,
+        *,
+        top_k: int = 10,
+        min_similarity: float = 0.0,
+        exclude_same_year: bool = False,
+        mood: Mood = DEFAULT,
+    ) -> TopK:
+        """The `top_k` best movies for `movie_id` and their similarity, ties by movie_id, never the movie itself.
+
+        Best by similarity times what the `mood` makes of each movie's votes. Only movies of at least `min_similarity`
+        and, if asked, of another year than the movie's; fewer than `top_k` only where the catalogue has no more. Raises
+        MovieNotFound.
         """
-        lookup = Lookup(self.catalog.row(movie_id), top_k, min_similarity, exclude_same_year)
+        lookup = Lookup(self.catalog.row(movie_id), top_k, min_similarity, exclude_same_year, mood)
         return self.cache.get(lookup, lambda: self._similar(lookup))
 
     def recommend_many(
@@ -120,23 +135,35 @@ class Recommender:
 
     def _similar(self, lookup: Lookup) -> TopK:
         table = self._model.neighbours
-        rows, scores = table.rows[lookup.row], table.scores[lookup.row]
-        lowest = np.float32(lookup.min_similarity)
-        years = self.catalog.years
-        year = years[lookup.row] if lookup.exclude_same_year else 0
-        if not lowest and not year and lookup.top_k <= rows.size:
-            return TopK(rows[: lookup.top_k].copy(), scores[: lookup.top_k].copy())
-        keep = scores >= lowest
+        factors = self._model.multipliers[MOODS.index(lookup.mood)]
+        year = self.catalog.years[lookup.row] if lookup.exclude_same_year else 0
+        if lookup.mood == DEFAULT or not factors.size:
+            rows, scores = table.rows[lookup.row], table.scores[lookup.row]
+            if not lookup.min_similarity and not year and lookup.top_k <= rows.size:
+                return TopK(rows[: lookup.top_k].copy(), scores[: lookup.top_k].copy())
+            chosen = self._kept(lookup, year, rows, scores)
+            if chosen.size == lookup.top_k or self._has_all_of(lookup, rows, scores, factors):
+                return TopK(rows[chosen], scores[chosen])
+        allowed = self.catalog.years != year if year else np.zeros(0, dtype=np.bool_)
+        return self._model.index.top_k_of_row(
+            lookup.row, lookup.top_k, lowest=lookup.min_similarity, allowed=allowed, factors=factors
+        )
+
+    def _kept(self, lookup: Lookup, year: int, rows: Int32s, scores: Scores) -> npt.NDArray[np.intp]:
+        """The places in a movie's row of the table that meet what was asked, at most as many as were asked for."""
+        keep = scores >= np.float32(lookup.min_similarity)
         if year:
-            keep &= years[rows] != year
-        chosen = np.flatnonzero(keep)[: lookup.top_k]
-        table_has_all = rows.size == len(self.catalog) - 1 or scores[-1] < lowest
-        if chosen.size == lookup.top_k or table_has_all:
-            return TopK(rows[chosen], scores[chosen])
-        allowed = years != year if year else np.zeros(0, dtype=np.bool_)
-        live = self._model.index.top_k_of_row(lookup.row, lookup.top_k, allowed=allowed)
-        last = int(np.count_nonzero(live.scores >= lowest))
-        return TopK(live.rows[:last], live.scores[:last])
+            keep &= self.catalog.years[rows] != year
+        return np.flatnonzero(keep)[: lookup.top_k]
+
+    def _has_all_of(self, lookup: Lookup, rows: Int32s, scores: Scores, factors: Scores) -> bool:
+        """Whether no movie that is missing in the table's row can be similar enough."""
+        if rows.size == len(self.catalog) - 1:
+            return True
+        last, least = scores[-1], np.float32(1)
+        if factors.size:
+            last, least = last * factors[rows[-1]], factors.min()
+        return bool(last < np.float32(lookup.min_similarity) * least)
 
     def _named_within(self, query: str) -> list[TitleHit]:
         """The movies whose title is a part of `query` and whom the rest of it fits: "pulp fiction tarantino".

@@ -3,7 +3,7 @@
     models/
       1f0c9a7be2d4/            one model, named by its content
         manifest.json          what it is, and the size and sha256 of every other file
-        catalog.*, index.*, neighbours.*, titles.*, vocabulary.*
+        catalog.*, index.*, mood.*, neighbours.*, titles.*, vocabulary.*
       current -> 1f0c9a7be2d4  replaced in one step
 """
 from __future__ import annotations
@@ -31,16 +31,17 @@ from recsys_api.model.titles import TitleIndex
 from recsys_api.model.vocabulary import Vocabulary
 
 FORMAT = "recsys-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CURRENT = "current"
 MANIFEST = "manifest.json"
 
-_CATALOG_ARRAYS = ("movie_ids", "years", "popular_rows", "offsets", "genre_offsets", "genre_ids")
+_CATALOG_ARRAYS = ("movie_ids", "years", "votes", "popular_rows", "offsets", "genre_offsets", "genre_ids")
 _INDEX_ARRAYS = tuple(field.name for field in fields(SimilarityIndex) if field.name != "_scratch")
 _TITLE_ARRAYS = tuple(
     field.name for field in fields(TitleIndex) if field.name not in {"_scratch", "years"}
 )  # the years are the catalogue's
 _BLOB, _GENRES, _TERMS = "catalog.blob", "catalog.genres.json", "vocabulary.json"
+_MULTIPLIERS, _IDF = "mood.multipliers.npy", "vocabulary.idf.npy"
 _REBUILD = "Build it again with scripts/build_model.py."
 
 
@@ -51,7 +52,9 @@ class Model:
     catalog: Catalog
     index: SimilarityIndex
     neighbours: TopK
-    """int32 and float32 [N, K]: every row's nearest rows and their similarity, best first."""
+    """int32 and float32 [N, K]: every row's best in the default mood, and their similarity; see SimilarityIndex."""
+    multipliers: npt.NDArray[np.float32]
+    """float32 [moods, N], or [moods, 0] where nobody voted: what each mood multiplies similarities by; see mood."""
     titles: TitleIndex
     terms: Mapping[str, list[str]]
     """Each field's terms in the order of its columns."""
@@ -111,7 +114,8 @@ def _arrays(model: Model) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     ):
         for name in names:
             yield f"{prefix}.{name}.npy", getattr(holder, name)
-    yield "vocabulary.idf.npy", model.vocabulary.idf
+    yield _MULTIPLIERS, model.multipliers
+    yield _IDF, model.vocabulary.idf
 
 
 def _write_files(model: Model, folder: Path) -> None:
@@ -197,9 +201,10 @@ def _open_files(folder: Path, manifest: Mapping[str, Any]) -> Model:
         catalog=catalog,
         index=SimilarityIndex.from_arrays(**arrays("index", _INDEX_ARRAYS)),
         neighbours=TopK(**arrays("neighbours", TopK._fields)),
+        multipliers=_map_array(folder / _MULTIPLIERS),
         titles=TitleIndex.from_arrays(**arrays("titles", _TITLE_ARRAYS), years=catalog.years),
         terms=terms,
-        vocabulary=Vocabulary.from_terms(terms, _map_array(folder / "vocabulary.idf.npy")),
+        vocabulary=Vocabulary.from_terms(terms, _map_array(folder / _IDF)),
         source=manifest["source"],
         settings=manifest["settings"],
         version=manifest["model_version"],
