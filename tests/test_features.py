@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys_api.catalog import Movie
-from recsys_api.model.features import fit, spend
+from recsys_api.model.features import Features, fit, spend
 from recsys_api.model.fields import FIELDS, MAX_FEATURES
 from recsys_api.model.vocabulary import Vocabulary
+from recsys_api.model.weights import SHIPPED
 from recsys_api.text import prose
 
 from .conftest import SIX
@@ -20,20 +21,45 @@ NAMES = [field.name for field in FIELDS]
 def test_weights_and_shares_add_up_to_one() -> None:
     assert sum(field.weight for field in FIELDS) == pytest.approx(1)
     assert sum(field.share for field in FIELDS) == pytest.approx(1)
+    assert set(SHIPPED.fields) == set(NAMES)
+    assert sum(field.typical for field in SHIPPED.fields.values()) == pytest.approx(1)
     assert MAX_FEATURES == 20_000
+
+
+def norms(fitted: Features, name: str) -> np.ndarray:
+    start = 0
+    for field in FIELDS:
+        stop = start + len(fitted.terms[field.name])
+        if field.name == name:
+            block = fitted.matrix[:, start:stop]
+            return np.sqrt(np.asarray(block.multiply(block).sum(axis=1)).ravel())
+        start = stop
+    raise AssertionError(name)
 
 
 def test_each_block_is_normalised_to_its_weight() -> None:
     fitted = fit(SIX)
-    start = 0
-    for field in FIELDS:
-        stop = start + len(fitted.terms[field.name])
-        block = fitted.matrix[:, start:stop]
-        norms = np.sqrt(np.asarray(block.multiply(block).sum(axis=1)).ravel())
-        assert np.all(np.isclose(norms, np.sqrt(field.weight), atol=1e-6) | (norms == 0)), field.name
-        start = stop
-    assert start == fitted.matrix.shape[1] == fitted.idf.size
+    assert sum(map(len, fitted.terms.values())) == fitted.matrix.shape[1] == fitted.idf.size
     assert fitted.matrix.dtype == np.float32
+    for field in FIELDS:
+        of_field = norms(fitted, field.name)
+        if SHIPPED.fields[field.name].thin:
+            assert np.all(of_field < np.sqrt(field.weight)), field.name
+        elif field.name != "collection":
+            assert of_field == pytest.approx(np.sqrt(field.weight)), field.name
+
+
+def test_of_a_field_that_counts_by_how_much_is_told_a_longer_list_counts_for_more() -> None:
+    movies = [Movie(i, f"T{i}", keywords=tuple(f"k{i} {j}" for j in range(i))) for i in range(1, 9)]
+    assert np.all(np.diff(norms(fit(movies), "keywords")) > 0)
+
+
+def test_years_count_by_how_near_they_are() -> None:
+    years = [2000, 2001, 2003, 2006, 2011, 2016, 2040]
+    rows = fit([Movie(i, "", release_date=str(year)) for i, year in enumerate(years)]).matrix
+    near = (rows @ rows.T).toarray()[0]
+    assert np.all(np.diff(near[:6]) < 0)
+    assert near[6] == 0
 
 
 def test_people_and_keywords_are_whole_phrases_and_text_is_stemmed() -> None:

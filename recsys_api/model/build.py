@@ -11,6 +11,7 @@ from recsys_api.model.kernel import SimilarityIndex
 from recsys_api.model.store import Model
 from recsys_api.model.titles import TitleIndex
 from recsys_api.model.vocabulary import Vocabulary
+from recsys_api.model.weights import SHIPPED, Weights
 
 NEIGHBOURS = 100
 """How many of each movie's nearest are kept in the table."""
@@ -25,6 +26,7 @@ def build(
     source: str,
     max_features: int = MAX_FEATURES,
     neighbours: int = NEIGHBOURS,
+    weights: Weights = SHIPPED,
     progress: Progress = lambda step, done, total: None,
 ) -> Model:
     """The model of `movies`, in memory. Raises CatalogError for fewer than two movies or a movie_id given twice."""
@@ -40,7 +42,7 @@ def build(
         progress(f"features: {name}", counted, len(FIELDS))
         counted += 1
 
-    fitted = features.fit(rows, max_features=max_features, progress=on_field)
+    fitted = features.fit(rows, max_features=max_features, weights=weights, progress=on_field)
     index = SimilarityIndex.from_matrix(fitted.matrix)
     progress("titles", 0, 1)
     titles = TitleIndex.build(
@@ -67,10 +69,5 @@ def build(
         terms=fitted.terms,
         vocabulary=Vocabulary.from_terms(fitted.terms, fitted.idf),
         source=source,
-        settings={
-            "max_features": max_features,
-            "neighbours": neighbours,
-            "field_weights": {field.name: field.weight for field in FIELDS},
-            "mood_strengths": dict(mood.STRENGTHS),
-        },
+        settings={"max_features": max_features, "neighbours": neighbours, **weights.described()},
     )

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array, hstack
+from scipy.sparse import csr_array, diags_array, hstack
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 from recsys_api.catalog import Movie
 from recsys_api.model.fields import FIELDS, MAX_FEATURES, Field
+from recsys_api.model.weights import SHIPPED, Weights
 
 _SMALL = 20
 """A term that so few movies have is never too common, however small the catalogue."""
@@ -21,7 +22,8 @@ class Features:
     """The fitted features of a catalogue."""
 
     matrix: csr_array
-    """float32 [N, F]: each field's block of a row has the norm sqrt(weight), or is empty."""
+    """float32 [N, F], rows of norm at most 1: a field has the norm sqrt(weight), less where little is told of it
+    and more where other fields are missing."""
     terms: dict[str, list[str]]
     """Each field's terms in the order of its columns; the blocks follow the table of fields."""
     idf: npt.NDArray[np.float32]
@@ -29,9 +31,13 @@ class Features:
 
 
 def fit(
-    movies: Sequence[Movie], *, max_features: int = MAX_FEATURES, progress: Callable[[str], None] | None = None
+    movies: Sequence[Movie],
+    *,
+    max_features: int = MAX_FEATURES,
+    weights: Weights = SHIPPED,
+    progress: Callable[[str], None] | None = None,
 ) -> Features:
-    """TF-IDF features of `movies` [N], at most `max_features` over all fields.
+    """TF-IDF features of `movies` [N], at most `max_features` over all fields, each field with its weight.
 
     Term frequencies are damped to 1 + ln(tf), document frequencies smoothed as if one more movie held every term
     (scikit-learn's TfidfTransformer). `progress` is told each field's name before it is counted.
@@ -43,21 +49,56 @@ def fit(
         counted[field.name] = _count(field, movies)
     budgets = spend({name: len(terms) for name, (terms, _) in counted.items()}, max_features)
     terms_kept: dict[str, list[str]] = {}
-    blocks, idfs = [], []
+    blocks: dict[str, csr_array] = {}
+    idfs = []
     for field in FIELDS:
         terms, counts = counted[field.name]
         columns = _most_shared(terms, counts, budgets[field.name])
-        if not columns.size:
-            terms_kept[field.name] = []
-            continue
-        transformer = TfidfTransformer(sublinear_tf=True, use_idf=field.uses_idf)
-        blocks.append(transformer.fit_transform(counts[:, columns]) * np.sqrt(field.weight))
         terms_kept[field.name] = [terms[column] for column in columns]
-        idfs.append(transformer.idf_ if field.uses_idf else np.ones(columns.size))
+        if columns.size:
+            transformer = TfidfTransformer(norm=None, sublinear_tf=True, use_idf=field.uses_idf)
+            block = csr_array(transformer.fit_transform(counts[:, columns]))
+            blocks[field.name] = _weighted(block, weights.fields[field.name].weight, weights.fields[field.name].thin)
+            idfs.append(transformer.idf_ if field.uses_idf else np.ones(columns.size))
     if not blocks:
-        blocks, idfs = [csr_array((len(movies), 0))], [np.zeros(0)]
-    matrix = csr_array(hstack(blocks, format="csr", dtype=np.float32))
-    return Features(matrix=matrix, terms=terms_kept, idf=np.concatenate(idfs).astype(np.float32))
+        return Features(csr_array((len(movies), 0), dtype=np.float32), terms_kept, np.zeros(0, dtype=np.float32))
+    matrix = csr_array(_scaled(hstack(list(blocks.values()), format="csr"), _made_up_for(blocks, weights)))
+    return Features(matrix.astype(np.float32), terms_kept, np.concatenate(idfs).astype(np.float32))
+
+
+def _weighted(block: csr_array, weight: float, thin: float) -> csr_array:
+    """The rows of `block` with the squared norm weight * mass / (mass + thin).
+
+    The mass of a row is its squared norm in units of the rarest possible term: about how many rare terms it has. So a
+    movie of which little is told is not as near to its namesakes in that little as one of which much is told.
+    """
+    squares = _squared_norms(block)
+    rarest = (np.log((1 + block.shape[0]) / 2) + 1) ** 2
+    return _scaled(block, np.sqrt(weight / np.maximum(squares + thin * rarest, np.finfo(float).tiny)))
+
+
+def _made_up_for(blocks: Mapping[str, csr_array], weights: Weights) -> npt.NDArray[np.float64]:
+    """What each row is multiplied by, so that a movie is neither nearer nor farther for the fields that it lacks.
+
+    What it lacks is what its missing fields typically bring, of all that the fields of the catalogue bring; a field
+    that no movie has counts for nothing. No row gets a norm over 1.
+    """
+    typical = {name: weights.fields[name].typical for name in blocks}
+    squares = {name: _squared_norms(block) for name, block in blocks.items()}
+    there = np.sum([typical[name] * (squares[name] > 0) for name in blocks], axis=0)
+    whole = sum(typical.values())
+    gain = np.where(there > 0, whole / np.where(there > 0, there, 1), 1.0) ** weights.compensation
+    norms = np.sum(list(squares.values()), axis=0)
+    scales: npt.NDArray[np.float64] = np.sqrt(np.minimum(gain, 1 / np.maximum(norms, np.finfo(float).tiny)))
+    return scales
+
+
+def _squared_norms(block: csr_array) -> npt.NDArray[np.float64]:
+    return np.asarray(block.multiply(block).sum(axis=1), dtype=np.float64).ravel()
+
+
+def _scaled(block: csr_array, by: npt.NDArray[np.float64]) -> csr_array:
+    return diags_array(by) @ block
 
 
 def spend(wanted: Mapping[str, int], budget: int) -> dict[str, int]:

@@ -1,16 +1,17 @@
-"""Which fields of a movie count, how much each counts, and how each becomes tokens."""
+"""Which fields of a movie count, and how each becomes tokens; how much each counts stands in weights.toml."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from recsys_api.catalog import Movie
+from recsys_api.model.weights import SHIPPED
 from recsys_api.text import fold, prose
 
 MAX_FEATURES = 20_000
 """Default budget of features over all fields together."""
 
-_YEAR_STEP, _YEAR_WINDOWS = 5, 3
+_NEAR, _FAR, _FAR_STEP = 4, 15, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,6 @@ class Field:
     """One block of features; the similarity of two movies is the weighted sum of the cosines of their blocks."""
 
     name: str
-    weight: float
-    """Share of the similarity; the weights of all fields add up to 1."""
     share: float
     """Share of the feature budget; what a field leaves unused goes to the others."""
     tokens: Callable[[Movie], Iterable[str]]
@@ -32,35 +31,45 @@ class Field:
     in_queries: float = 0.0
     """How much a text query that speaks to this field is worth; 0 where a text cannot speak to it."""
 
+    @property
+    def weight(self) -> float:
+        """Share of the similarity; the weights of all fields add up to 1."""
+        return SHIPPED.fields[self.name].weight
+
 
 def _folded(values: Iterable[str]) -> list[str]:
     return [folded for value in values if (folded := fold(value))]
 
 
 def _year_windows(movie: Movie) -> list[str]:
-    """Overlapping spans of 15 years, a new one every five: the cosine falls by a third for every five years apart."""
+    """The spans of 4 years and, every five years, of 15 years that the year lies in: near is best, and far is not none.
+
+    The cosine falls from 1 over 0.6 three years apart to 0.3 at five, and reaches 0 after fifteen.
+    """
     if not movie.year:
         return []
-    last = movie.year // _YEAR_STEP
-    return [str((last - i) * _YEAR_STEP) for i in range(_YEAR_WINDOWS)]
+    near = range(movie.year - _NEAR + 1, movie.year + 1)
+    last = movie.year // _FAR_STEP * _FAR_STEP
+    far = range(last - _FAR + _FAR_STEP, last + 1, _FAR_STEP)
+    return [*(f"{first}-{first + _NEAR - 1}" for first in near), *(f"{first}-{first + _FAR - 1}" for first in far)]
 
 
 FIELDS = (
-    Field("overview", 0.32, 0.40, lambda m: prose(m.overview), is_text=True, most_common=0.10, in_queries=0.30,
+    Field("overview", 0.40, lambda m: prose(m.overview), is_text=True, most_common=0.10, in_queries=0.30,
           why="What happens, where and to whom; the only field that every source fills."),
-    Field("keywords", 0.20, 0.17, lambda m: _folded(m.keywords), in_queries=0.25,
+    Field("keywords", 0.17, lambda m: _folded(m.keywords), in_queries=0.25,
           why="Themes and devices in few words; sharing a rare one says more than sharing a genre."),
-    Field("genres", 0.14, 0.02, lambda m: _folded(m.genres), in_queries=0.10,
+    Field("genres", 0.02, lambda m: _folded(m.genres), in_queries=0.10,
           why="Mood and promise; films without a genre in common are seldom wanted together."),
-    Field("title", 0.11, 0.12, lambda m: prose(m.title), is_text=True, in_queries=0.03,
+    Field("title", 0.12, lambda m: prose(m.title), is_text=True, in_queries=0.03,
           why="Sequels and remakes carry their name."),
-    Field("cast", 0.08, 0.18, lambda m: _folded(m.cast[:5]), in_queries=0.15,
+    Field("cast", 0.18, lambda m: _folded(m.cast[:5]), in_queries=0.15,
           why="The leading five; below them a name no longer brings an audience."),
-    Field("year", 0.05, 0.01, _year_windows, uses_idf=False,
+    Field("year", 0.01, _year_windows, uses_idf=False,
           why="Audiences stay near a period, and so do ways of telling a story."),
-    Field("directors", 0.06, 0.09, lambda m: _folded(m.directors), in_queries=0.10,
+    Field("directors", 0.09, lambda m: _folded(m.directors), in_queries=0.10,
           why="A director's films resemble each other more than their cast or their genre tells."),
-    Field("collection", 0.04, 0.01, lambda m: _folded((m.collection,)),
+    Field("collection", 0.01, lambda m: _folded((m.collection,)),
           why="The series, where the source names it."),
 )  # fmt: skip
-"""The table of fields. Weights were set by hand, within what was measured to help; they add up to 1."""
+"""The table of fields."""

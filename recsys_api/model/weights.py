@@ -1,0 +1,52 @@
+"""How much each field counts: what weights.toml holds."""
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_name("weights.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What one field is worth."""
+
+    weight: float
+    """Share of the similarity; the weights of all fields add up to 1."""
+    typical: float = 0.0
+    """The field's share of what movies have in common with their nearest: what a movie without it lacks."""
+    thin: float = 0.0
+    """How many of its rarest terms bring a movie half of the field's weight; 0 where one term brings all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What all fields are worth."""
+
+    fields: Mapping[str, Weight]
+    """By the name of the field."""
+    compensation: float
+    """How far a movie without a field is made up for it: from 0, not at all, to 1."""
+
+    @classmethod
+    def read(cls, path: Path) -> Weights:
+        """The weights in the TOML file `path`."""
+        told = tomllib.loads(path.read_text("utf-8"))
+        compensation = float(told.pop("compensation"))
+        return cls({name: Weight(**values) for name, values in told.items()}, compensation)
+
+    def described(self) -> dict[str, Any]:
+        """What a model's settings say about the weights that it was built with."""
+        return {
+            "field_weights": {name: field.weight for name, field in self.fields.items()},
+            "field_typical": {name: field.typical for name, field in self.fields.items()},
+            "field_thin": {name: field.thin for name, field in self.fields.items()},
+            "compensation": self.compensation,
+        }
+
+
+SHIPPED = Weights.read(FILE)
+"""The weights that come with the package."""
