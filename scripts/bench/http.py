@@ -1,0 +1,176 @@
+"""The service with everything on beside bare Flask and FastAPI returning the same, over HTTP, in alternating rounds."""
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from recsys_api.model import store
+from scripts.bench.answers import record
+from scripts.bench.results import Result
+from scripts.bench.servers import running
+from scripts.bench.wrk import Load, script, wrk
+from scripts.running_service import HOST, RunningService, free_port, running_service
+from scripts.scraped import samples_of
+
+_WORKERS = 2
+_MOVIES_COMPUTED = 3000
+_CACHE_SIZE = 500
+"""Of every worker: smaller than its share of the movies computed, so that asking for them in turn never meets one."""
+_QUERIES = 1200
+_SEED = 7
+
+
+class _Asked(NamedTuple):
+    """One kind of request: the paths, each with the key of its recorded answer, and the least share of bare Flask's
+    throughput.
+    """
+
+    name: str
+    paths: list[tuple[str, str]]
+    at_least: float
+    beside_fast_api: bool = False
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Its own options."""
+    parser.add_argument("--rounds", type=int, help="turns that each takes (default: 8; with --quick 2)")
+    parser.add_argument("--seconds", type=int, help="length of a turn (default: 3; with --quick 2)")
+
+
+def run(arguments: argparse.Namespace) -> list[Result]:
+    """Throughput and P99 of each kind of request, as shares of bare Flask's."""
+    rounds = arguments.rounds or (2 if arguments.quick else 8)
+    seconds = arguments.seconds or (2 if arguments.quick else 3)
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="recsys-bench-") as folder, ExitStack() as servers:
+        here = Path(folder)
+        service = servers.enter_context(_service(arguments.model, here / "service"))
+        kinds = _kinds(store.load(arguments.model))
+        record(here / "answers", ((key, service.get(path)) for kind in kinds for path, key in kind.paths))
+        bare = servers.enter_context(_bare_flask(arguments.model, here))
+        for kind in kinds:
+            ports = {"the service": service.port, "bare Flask": bare}
+            if kind.beside_fast_api:
+                ports |= servers.enter_context(_fast_api(here))
+            asked = script(here / f"{kind.name}.lua", [path for path, _ in kind.paths])
+            before = _look_ups(service)
+            loads = _rounds(kind.name, ports, asked, rounds=rounds, seconds=seconds)
+            results += _compared(kind, loads)
+            if kind.name == "computed":
+                hits, misses = (after - earlier for after, earlier in zip(_look_ups(service), before, strict=True))
+                results.append(Result("computed: look-ups that were computed", misses / (hits + misses), at_least=0.99))
+    return results
+
+
+def _kinds(model: store.Model) -> list[_Asked]:
+    """One movie; many movies, each with its own filter; many titles, every fourth with a slip of the hand."""
+    drawn = random.Random(_SEED)
+    popular = model.catalog.popular_rows.tolist()
+    ids = model.catalog.movie_ids[popular].tolist()
+    filters = ("min_similarity=0.0{}&top_k=10", "min_similarity=0.0{}&exclude_same_year=true")
+    computed = [
+        (f"/recommendations/{movie_id}?{filters[i % 2].format(i % 9 + 1)}", str(movie_id))
+        for i, movie_id in enumerate(ids[1 : 1 + _MOVIES_COMPUTED])
+    ]
+    titles = list(dict.fromkeys(model.catalog.movie(row).title.lower() for row in popular[:_QUERIES]))
+    typed = dict.fromkeys(mistyped(title, drawn) if i % 4 == 3 else title for i, title in enumerate(titles))
+    return [
+        _Asked("cached", [(f"/recommendations/{ids[0]}", str(ids[0]))], 0.85, beside_fast_api=True),
+        _Asked("computed", computed, 0.8),
+        _Asked("search", [(f"/search?query={quote(query)}", query) for query in typed], 0.5),
+    ]
+
+
+def mistyped(text: str, drawn: random.Random) -> str:
+    """`text` with two neighbours swapped, where it has five letters or more."""
+    if len(text) < 5:
+        return text
+    place = drawn.randrange(1, len(text) - 2)
+    return text[:place] + text[place + 1] + text[place] + text[place + 2 :]
+
+
+def _service(model: Path, folder: Path) -> AbstractContextManager[RunningService]:
+    """The service with everything on, its log too."""
+    settings = {"RECSYS_LOG_LEVEL": "info", "RECSYS_CACHE_SIZE": str(_CACHE_SIZE)}
+    return running_service(model, folder, workers=_WORKERS, port=0, application="wsgi:app", **settings)
+
+
+def _bare_flask(model: Path, folder: Path) -> AbstractContextManager[int]:
+    """Bare Flask under the settings of the service."""
+    port = free_port()
+    environment = {
+        "RECSYS_MODEL_DIR": str(model), "RECSYS_METRICS_DIR": str(folder / "bare"), "RECSYS_HOST": HOST,
+        "RECSYS_PORT": str(port), "WEB_CONCURRENCY": str(_WORKERS), "ANSWERS": str(folder / "answers"),
+    }  # fmt: skip
+    command = [sys.executable, "-m", "gunicorn", "-c", "scripts/bench/bare_flask_settings.py"]
+    return running(command, port, log=folder / "bare.log", environment=environment)
+
+
+@contextmanager
+def _fast_api(folder: Path) -> Iterator[dict[str, int]]:
+    """FastAPI under uvicorn with as many workers, and its log of requests as it comes; nothing where it is missing."""
+    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
+        print(
+            "note: FastAPI is not installed, so it is not compared; "
+            ".venv/bin/python -m pip install -r requirements-bench.txt installs it.",
+            file=sys.stderr,
+        )
+        yield {}
+        return
+    port = free_port()
+    command = [
+        sys.executable, "-m", "uvicorn", "scripts.bench.fast_api:app", "--host", HOST, "--port", str(port),
+        "--workers", str(_WORKERS),
+    ]  # fmt: skip
+    with running(command, port, log=folder / "fastapi.log", environment={"ANSWERS": str(folder / "answers")}):
+        yield {"FastAPI": port}
+
+
+def _rounds(
+    kind: str, ports: dict[str, int], asked: Path, *, rounds: int, seconds: int
+) -> dict[str, list[Load]]:
+    """The loads of each server, which take turns; the first turn of each warms it up and is not kept."""
+    loads: dict[str, list[Load]] = {name: [] for name in ports}
+    for done in range(rounds + 1):
+        if sys.stderr.isatty():
+            print(f"\r{kind}: round {done} of {rounds}", end="", file=sys.stderr, flush=True)
+        for name, port in ports.items():
+            loads[name].append(wrk(port, asked, seconds=seconds if done else 1))
+    if sys.stderr.isatty():
+        print("\r" + " " * 40 + "\r", end="", file=sys.stderr)
+    return {name: taken[1:] for name, taken in loads.items()}
+
+
+def _compared(kind: _Asked, loads: dict[str, list[Load]]) -> Iterator[Result]:
+    for name, taken in loads.items():
+        yield Result(f"{kind.name}: {name}", statistics.median(load.per_second for load in taken), "requests/s")
+        yield Result(f"{kind.name}: {name}, P99", statistics.median(load.p99_ms for load in taken), "ms")
+    ours, bare = loads["the service"], loads["bare Flask"]
+    throughput = _median_ratio((one.per_second, other.per_second) for one, other in zip(ours, bare, strict=True))
+    latency = _median_ratio((one.p99_ms, other.p99_ms) for one, other in zip(ours, bare, strict=True))
+    yield Result(f"{kind.name}: throughput, the service : bare Flask", throughput, "x", at_least=kind.at_least)
+    yield Result(f"{kind.name}: P99, the service : bare Flask", latency, "x", at_most=1.5)
+    if (fast_api := loads.get("FastAPI")) is not None:
+        pairs = zip(ours, fast_api, strict=True)
+        throughput = _median_ratio((one.per_second, other.per_second) for one, other in pairs)
+        yield Result(f"{kind.name}: throughput, the service : FastAPI", throughput, "x", at_least=1.3)
+
+
+def _median_ratio(pairs: Iterable[tuple[float, float]]) -> float:
+    return statistics.median(one / other for one, other in pairs)
+
+
+def _look_ups(service: RunningService) -> tuple[float, float]:
+    """Hits and misses of the service's cache so far."""
+    samples = samples_of(service.get("/metrics").decode())
+    hits, misses = (f"recommendation_cache_{kind}_total" for kind in ("hits", "misses"))
+    return samples[hits, ()], samples[misses, ()]
