@@ -9,7 +9,8 @@
     └── RequestError        what the client sent cannot be understood
         ├── UnreadableBody      not JSON, although it says it is
         ├── UnsupportedMedia    does not say that it is JSON
-        └── InvalidRequest      understood, but a value is wrong
+        ├── InvalidRequest      understood, but a value is wrong
+        └── UnknownValue        a filter names what no movie of the catalogue has
 """
 from __future__ import annotations
 
@@ -79,6 +80,15 @@ class InvalidRequest(RequestError):
         self.errors = errors
 
 
+class UnknownValue(RequestError):
+    """A filter names a genre or a language that no movie of the catalogue has; `nearest` are those it has."""
+
+    def __init__(self, field: str, value: str, nearest: list[str]) -> None:
+        has = f"the nearest that it has are {', '.join(nearest)}" if nearest else "it has none at all"
+        super().__init__(f"no movie of the catalogue has {value!r}; {has}")
+        self.field = field
+
+
 class Problem(NamedTuple):
     """How an error looks to a client (RFC 9457)."""
 
@@ -87,11 +97,14 @@ class Problem(NamedTuple):
     title: str
 
 
+_WRONG_VALUE = Problem(422, "invalid-request", "A value in the request is wrong")
+
 PROBLEMS: dict[type[RecsysError], Problem] = {
     UnreadableBody: Problem(400, "unreadable-body", "The body is not readable JSON"),
     MovieNotFound: Problem(404, "movie-not-found", "No such movie"),
     UnsupportedMedia: Problem(415, "unsupported-media-type", "The body must be JSON"),
-    InvalidRequest: Problem(422, "invalid-request", "A value in the request is wrong"),
+    InvalidRequest: _WRONG_VALUE,
+    UnknownValue: _WRONG_VALUE,
     ModelUnavailable: Problem(503, "model-unavailable", "There is no usable model"),
 }
 """The table from an exception of ours to what the client sees. What is not in it is a 500."""

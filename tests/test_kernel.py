@@ -33,7 +33,7 @@ def test_a_look_up_equals_the_dense_product_with_ties_in_the_order_of_rows(
 ) -> None:
     index, weights = random_index(seed, rows, features)
     allowed = np.random.default_rng(seed).random(rows) < 0.5 if masked else np.ones(rows, dtype=bool)
-    found = index.top_k_of_row(seed % rows, k, allowed=allowed)
+    found = index.top_k(*index.features_of(seed % rows), k, allowed=allowed, excluded=seed % rows)
     best, scores = expected(weights, seed % rows, k, allowed)
     assert found.rows.tolist() == best
     assert found.scores.tolist() == scores
@@ -75,7 +75,7 @@ def test_the_table_of_neighbours_equals_one_look_up_after_another(seed: int, row
     table = index.neighbours(k, factors=factors, copies=copies, threads=2)
     assert table.rows.shape == (rows, min(k, rows - 1))
     for row in range(rows):
-        alone = index.top_k_of_row(row, k, factors=factors, copies=copies)
+        alone = index.top_k(*index.features_of(row), k, excluded=row, factors=factors, copies=copies)
         count = alone.rows[: rows - 1].size
         assert table.rows[row, :count].tolist() == alone.rows[: rows - 1].tolist()
         assert table.scores[row, :count].tolist() == alone.scores[: rows - 1].tolist()
@@ -96,7 +96,7 @@ def test_scores_agree_with_sparse_dot_topn_on_3000_rows() -> None:
 def test_a_row_is_as_similar_to_itself_as_to_its_double_and_never_more_than_one() -> None:
     dense = np.array([[0.6, 0.8, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
     index = SimilarityIndex.from_matrix(csr_array(dense))
-    found = index.top_k_of_row(0, 5)
+    found = index.top_k(*index.features_of(0), 5, excluded=0)
     assert found.rows.tolist() == [1, 2]
     assert 0.9999 < found.scores[0] <= 1.0
     assert found.scores[1] == 0.0

@@ -13,8 +13,9 @@ from recsys_api.catalog import Movie
 from recsys_api.errors import CatalogError, MovieNotFound
 from recsys_api.model import mood
 from recsys_api.model.build import build
-from recsys_api.model.kernel import TopK
-from recsys_api.model.recommender import CONTENT_CEILING, Lookup, Recommender
+from recsys_api.model.recommender import Recommender
+from recsys_api.model.search import CONTENT_CEILING
+from recsys_api.model.similar import Answer, Lookup
 from recsys_api.model.titles import TYPO
 
 from .conftest import SIX
@@ -47,7 +48,7 @@ def whole() -> Recommender:
     return Recommender(build(MANY, source="many", neighbours=len(MANY)))
 
 
-def ids(recommender: Recommender, answer: TopK) -> list[int]:
+def ids(recommender: Recommender, answer: Answer) -> list[int]:
     return [recommender.catalog.movie(row).movie_id for row in answer.rows.tolist()]
 
 
@@ -137,7 +138,7 @@ def test_without_votes_every_mood_gives_the_same(six: Recommender) -> None:
 
 
 def test_an_unknown_movie_raises_and_never_enters_the_cache(six: Recommender) -> None:
-    cache = Cache[Lookup, TopK](10)
+    cache = Cache[Lookup, Answer](10)
     recommender = Recommender(build(SIX, source="six"), cache=cache)
     for movie_id in (0, 11, -1, 2**70):
         with pytest.raises(MovieNotFound, match="search"):
@@ -210,7 +211,7 @@ def test_popular_follows_votes_shrunk_to_the_mean_or_else_the_catalogue() -> Non
     assert in_order.popular().tolist() == [0, 1, 2, 3, 4, 5]
     votes = [(8.0, 1000), (9.5, 2), (6.0, 900), (8.5, 1200), (0.0, 0), (7.0, 1000)]
     voted = [replace(movie, vote_average=r, vote_count=v) for movie, (r, v) in zip(SIX, votes, strict=True)]
-    order = ids(in_order, TopK(Recommender(build(voted, source="voted")).popular(), np.zeros(6, np.float32)))
+    order = ids(in_order, Answer(Recommender(build(voted, source="voted")).popular(), np.zeros(6, np.float32)))
     assert order == [40, 10, 20, 60, 30, 50]
 
 

@@ -9,8 +9,8 @@ from types import TracebackType
 from flask import request
 
 from recsys_api.catalog import Catalog
-from recsys_api.errors import MovieNotFound
-from recsys_api.model.kernel import TopK
+from recsys_api.errors import MovieNotFound, RequestError
+from recsys_api.model.similar import Answer
 from recsys_api.serving import serving
 
 
@@ -32,7 +32,7 @@ class recommending:  # noqa: N801 - reads as a verb at its place: with recommend
         if kind is None:
             seconds = time.perf_counter() - self._begun
             self._metrics["recommendation_model_inference_duration_seconds"](self._endpoint).observe(seconds)
-        else:
+        elif not issubclass(kind, RequestError):
             self._count("not_found" if issubclass(kind, MovieNotFound) else "error", 1)
 
     def asked_about(self, catalog: Catalog, movie_id: int) -> None:
@@ -40,7 +40,7 @@ class recommending:  # noqa: N801 - reads as a verb at its place: with recommend
         for genre in catalog.genres_of(catalog.row(movie_id)):
             self._metrics["recommendation_requested_genre_total"](genre).inc(1)
 
-    def gave(self, answer: TopK) -> None:
+    def gave(self, answer: Answer) -> None:
         """Note the movies of one list."""
         scores = answer.scores.tolist()
         self._count("success", len(scores)) if scores else self._count("empty", 1)
@@ -67,10 +67,10 @@ class searching:  # noqa: N801 - reads as a verb at its place
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._metrics["movie_search_duration_seconds"]().observe(time.perf_counter() - self._begun)
-        if kind is not None:
+        if kind is not None and not issubclass(kind, RequestError):
             self._metrics["movie_search_queries_total"]("error").inc(1)
 
-    def gave(self, answer: TopK) -> None:
+    def gave(self, answer: Answer) -> None:
         """Note whether anything was found."""
         self._metrics["movie_search_queries_total"]("success" if answer.rows.size else "empty").inc(1)
 

@@ -12,7 +12,7 @@ from flask import Response, g, request
 
 from recsys_api.api import schemas
 from recsys_api.catalog import Catalog
-from recsys_api.model.kernel import TopK
+from recsys_api.model.similar import Answer
 from recsys_api.serving import serving
 from recsys_api.version import __version__
 
@@ -25,7 +25,7 @@ def movies(catalog: Catalog, rows: Iterable[int]) -> orjson.Fragment:
     return _EMBEDDED(b"[" + b",".join([catalog.json(row) for row in rows]) + b"]")
 
 
-def scored_movies(catalog: Catalog, answer: TopK) -> orjson.Fragment:
+def scored_movies(catalog: Catalog, answer: Answer) -> orjson.Fragment:
     """A JSON list of the movies of `answer` with their similarity."""
     if not answer.rows.size:
         return _EMBEDDED(b"[]")
@@ -36,6 +36,11 @@ def scored_movies(catalog: Catalog, answer: TopK) -> orjson.Fragment:
         for row, score in zip(answer.rows.tolist(), scores, strict=True)
     ]
     return _EMBEDDED(b"[" + b",".join(parts) + b"]")
+
+
+def matched(answer: Answer) -> dict[str, int]:
+    """How many movies met the filters, where that was counted."""
+    return {} if answer.matched < 0 else {"matched": answer.matched}
 
 
 def mood(asked: schemas.RecommendationsQuery) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def movie(movie_id: int) -> Response:
 def popular(asked: schemas.PopularQuery) -> Response:
     recommender = serving().recommender
     with listing_popular():
-        rows = recommender.popular(top_k=asked.top_k)
+        rows = recommender.popular(top_k=asked.top_k, filters=asked.filters)
         return answers.from_model(answers.movies(recommender.catalog, rows.tolist()))
 
 

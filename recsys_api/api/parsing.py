@@ -1,6 +1,7 @@
 """From what a client sent to a schema, or to an error that names the field."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, TypeVar, get_origin
 
@@ -61,7 +62,9 @@ def _whole_body() -> bytes:
 def _repeatable(schema: type[Asked]) -> frozenset[str]:
     """The parameters of `schema` that take several values."""
     return frozenset(
-        field.alias or name for name, field in schema.model_fields.items() if get_origin(field.annotation) is list
+        field.alias or name
+        for name, field in schema.model_fields.items()
+        if get_origin(field.annotation) in {list, Sequence}
     )
 
 

@@ -9,7 +9,15 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
-from recsys_api.errors import HTTP_PROBLEMS, PROBLEMS, InvalidRequest, ModelUnavailable, Problem, RecsysError
+from recsys_api.errors import (
+    HTTP_PROBLEMS,
+    PROBLEMS,
+    InvalidRequest,
+    ModelUnavailable,
+    Problem,
+    RecsysError,
+    UnknownValue,
+)
 from recsys_api.logs import REQUEST_ID
 from recsys_api.metrics.requests import ENDPOINT
 from recsys_api.serving import serving
@@ -55,6 +63,9 @@ def answer_failure(environ: WSGIEnvironment, error: Exception) -> tuple[str, lis
 
 
 def _ours(error: RecsysError) -> Response:
+    if isinstance(error, UnknownValue):
+        where = "body" if request.method == "POST" else "query"
+        error = InvalidRequest([{"loc": [where, error.field], "msg": str(error), "type": "unknown_value"}])
     problem = PROBLEMS.get(type(error))
     if problem is None:
         return _unforeseen(error)

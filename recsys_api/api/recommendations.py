@@ -60,6 +60,7 @@ def _recommend(movie_id: int, asked: schemas.RecommendationsQuery) -> Response:
             min_similarity=asked.min_similarity,
             exclude_same_year=asked.exclude_same_year,
             mood=asked.mood,
+            filters=asked.filters,
         )
     account.asked_about(recommender.catalog, movie_id)
     account.gave(answer)
@@ -69,6 +70,7 @@ def _recommend(movie_id: int, asked: schemas.RecommendationsQuery) -> Response:
             "recommendations": answers.scored_movies(recommender.catalog, answer),
             **answers.timed(),
             "model_version": recommender.stats.model_version,
+            **answers.matched(answer),
             **answers.mood(asked),
         }
     )

@@ -1,10 +1,12 @@
 """What requests and answers look like; the same models parse requests and make the OpenAPI description."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from recsys_api.catalog import EVERYTHING, Filters
 from recsys_api.model.mood import DEFAULT, Mood
 
 _FLAGS = frozenset({"true", "false", "1", "0"})
@@ -39,6 +41,15 @@ _Mood = Annotated[
 ]
 
 
+_Genres = Annotated[Sequence[Annotated[str, Field(min_length=1, max_length=100)]], Field(max_length=20)]
+_Genre = Annotated[_Genres, Field(description="Only movies that have all of these genres; may be repeated.")]
+_Language = Annotated[
+    str | None,
+    Field(min_length=1, max_length=100, description="Only movies of this original language, an ISO 639-1 code."),
+]
+_Year = Annotated[int, Field(ge=1850, le=2150)]
+
+
 class NothingAsked(Asked):
     """A call that takes no parameters."""
 
@@ -58,6 +69,41 @@ class PopularQuery(Asked):
     """What `GET /movies/popular` takes."""
 
     top_k: int = Field(20, ge=1, le=100, description="How many movies are wanted.", examples=[5])
+    genre: _Genre = Field((), examples=[["<genre>"]])
+    year: _Year | None = Field(None, description="Only movies of this year.")
+    language: _Language = None
+
+    @property
+    def filters(self) -> Filters:
+        """The filters that were asked for."""
+        return Filters(
+            genre=tuple(self.genre), year_min=self.year or 0, year_max=self.year or 0, language=self.language or ""
+        )
+
+
+class Filtered(Asked):
+    """Base of what takes filters. A movie whose year, language or votes are unknown meets no filter on them."""
+
+    genre: _Genre = Field((), examples=[["<genre>"]])
+    exclude_genre: _Genres = Field((), description="Only movies that have none of these genres; may be repeated.")
+    year_min: _Year | None = Field(None, description="Only movies of this year or later.")
+    year_max: _Year | None = Field(None, description="Only movies of this year or earlier.")
+    language: _Language = None
+    min_votes: int = Field(0, ge=0, le=2**31 - 1, description="Only movies that at least so many people voted on.")
+    min_rating: float = Field(0.0, ge=0, le=10, description="Only movies whose mean vote is at least this.")
+
+    @property
+    def filters(self) -> Filters:
+        """The filters that were asked for."""
+        if self.model_fields_set.isdisjoint(_FILTERS):
+            return EVERYTHING
+        return Filters(
+            tuple(self.genre), tuple(self.exclude_genre), self.year_min or 0, self.year_max or 0, self.language or "",
+            self.min_votes, self.min_rating,
+        )  # fmt: skip
+
+
+_FILTERS = frozenset(Filtered.model_fields)
 
 
 class RandomQuery(Asked):
@@ -67,7 +113,7 @@ class RandomQuery(Asked):
     seed: int | None = Field(None, description="The same seed gives the same list.", examples=[7])
 
 
-class RecommendationsQuery(Asked):
+class RecommendationsQuery(Filtered):
     """What `GET /recommendations/{movie_id}` takes."""
 
     top_k: _TopK = 10
@@ -96,7 +142,7 @@ class BatchBody(Asked):
     min_similarity: _MinSimilarity = 0.0
 
 
-class SearchQuery(Asked):
+class SearchQuery(Filtered):
     """What `GET` and `POST /search` take."""
 
     query: str = Field(
@@ -145,6 +191,11 @@ class Recommendations(BaseModel):
     request_time: str = Field(description="ISO 8601 with offset.")
     processing_time_ms: float
     model_version: str
+    matched: int | None = Field(
+        None,
+        description="How many movies meet the filters and the least similarity, the source left out. "
+        "Told where there were filters or fewer came than asked for.",
+    )
     mood: Mood | None = Field(None, description="As asked for.")
     mood_applied: bool | None = Field(None, description="Whether the mood made a difference, where one was asked for.")
 
@@ -166,6 +217,11 @@ class SearchResults(BaseModel):
     results: list[ScoredMovie] = Field(description="Titles that match first, then movies whose content does.")
     request_time: str = Field(description="ISO 8601 with offset.")
     processing_time_ms: float
+    matched: int | None = Field(
+        None,
+        description="How many movies meet the filters, whether or not they match the query. "
+        "Told where there were filters.",
+    )
 
 
 class Welcome(BaseModel):

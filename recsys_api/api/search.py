@@ -26,12 +26,13 @@ def by_body(asked: schemas.SearchQuery) -> Response:
 def _search(asked: schemas.SearchQuery) -> Response:
     recommender = serving().recommender
     with searching() as account:
-        answer = recommender.search(asked.query, top_k=asked.top_k)
+        answer = recommender.search(asked.query, top_k=asked.top_k, filters=asked.filters)
     account.gave(answer)
     return answers.from_model(
         {
             "query": asked.query,
             "results": answers.scored_movies(recommender.catalog, answer),
             **answers.timed(),
+            **answers.matched(answer),
         }
     )

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
@@ -30,6 +30,8 @@ class Catalog:
     """int16 [N], 0 where unknown."""
     votes: npt.NDArray[np.int32]
     """int32 [N]: how many people voted, 0 where unknown."""
+    ratings: npt.NDArray[np.float32]
+    """float32 [N]: mean vote, 0 to 10, 0 where unknown."""
     popular_rows: npt.NDArray[np.int32]
     """int32 [N]: all rows, the most popular first."""
     offsets: npt.NDArray[np.int64]
@@ -42,6 +44,14 @@ class Catalog:
     """int64 [N + 1]: where each movie's genres begin in `genre_ids`."""
     genre_ids: npt.NDArray[np.int32]
     """int32: each movie's genres, as places in `genres`."""
+    genre_row_offsets: npt.NDArray[np.int64]
+    """int64 [genres + 1]: where each genre's movies begin in `genre_rows`."""
+    genre_rows: npt.NDArray[np.int32]
+    """int32: each genre's movies, ascending."""
+    languages: tuple[str, ...]
+    """All original languages, the most frequent first."""
+    language_ids: npt.NDArray[np.int32]
+    """int32 [N]: each movie's original language, as a place in `languages`, -1 where unknown."""
 
     @classmethod
     def from_movies(cls, movies: Iterable[Movie]) -> Catalog:
@@ -57,21 +67,30 @@ class Catalog:
                     f"Two movies have the movie_id {movie.movie_id} ({previous.title!r} and {movie.title!r}); "
                     "give each its own."
                 )
-        by_genre = Counter(genre for movie in ordered for genre in movie.genres)
-        genres = sorted(by_genre, key=lambda genre: (-by_genre[genre], genre))
-        place = {genre: i for i, genre in enumerate(genres)}
+        genres = _most_frequent_first(genre for movie in ordered for genre in movie.genres)
+        languages = _most_frequent_first(movie.original_language for movie in ordered if movie.original_language)
+        genre_ids = [[genres[genre] for genre in movie.genres] for movie in ordered]
+        genre_rows: list[list[int]] = [[] for _ in genres]
+        for row, ids in enumerate(genre_ids):
+            for genre_id in dict.fromkeys(ids):
+                genre_rows[genre_id].append(row)
         documents = [orjson.dumps(movie) for movie in ordered]
         movie_ids = np.array([movie.movie_id for movie in ordered], dtype=np.int64)
         return cls(
             movie_ids=movie_ids,
             years=np.array([movie.year for movie in ordered], dtype=np.int16),
             votes=np.array([movie.vote_count for movie in ordered], dtype=np.int32),
+            ratings=np.array([movie.vote_average for movie in ordered], dtype=np.float32),
             popular_rows=_popularity(given, np.searchsorted(movie_ids, [movie.movie_id for movie in given])),
             offsets=np.cumsum([0, *map(len, documents)], dtype=np.int64),
             blob=memoryview(b"".join(documents)),
             genres=tuple(genres),
-            genre_offsets=np.cumsum([0, *(len(movie.genres) for movie in ordered)], dtype=np.int64),
-            genre_ids=np.array([place[genre] for movie in ordered for genre in movie.genres], dtype=np.int32),
+            genre_offsets=_offsets(genre_ids),
+            genre_ids=_flat(genre_ids),
+            genre_row_offsets=_offsets(genre_rows),
+            genre_rows=_flat(genre_rows),
+            languages=tuple(languages),
+            language_ids=np.array([languages.get(movie.original_language, -1) for movie in ordered], dtype=np.int32),
         )
 
     def __len__(self) -> int:
@@ -98,12 +117,30 @@ class Catalog:
         ids = self.genre_ids[self.genre_offsets[row] : self.genre_offsets[row + 1]].tolist()
         return [self.genres[i] for i in ids]
 
+    def rows_of_genre(self, genre_id: int) -> npt.NDArray[np.int32]:
+        """The rows of the movies of a genre, given by its place in `genres`: int32, ascending."""
+        return self.genre_rows[self.genre_row_offsets[genre_id] : self.genre_row_offsets[genre_id + 1]]
+
     def movie(self, row: int) -> Movie:
         """The movie in `row`."""
         fields: dict[str, Any] = orjson.loads(self.json(row))
         for name in _LISTS:
             fields[name] = tuple(fields[name])
         return Movie(**fields)
+
+
+def _most_frequent_first(names: Iterable[str]) -> dict[str, int]:
+    """The different names, each with its place."""
+    counts = Counter(names)
+    return {name: i for i, name in enumerate(sorted(counts, key=lambda name: (-counts[name], name)))}
+
+
+def _offsets(lists: Sequence[Sequence[int]]) -> npt.NDArray[np.int64]:
+    return np.cumsum([0, *map(len, lists)], dtype=np.int64)
+
+
+def _flat(lists: Sequence[Sequence[int]]) -> npt.NDArray[np.int32]:
+    return np.array([number for numbers in lists for number in numbers], dtype=np.int32)
 
 
 def _popularity(movies: list[Movie], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:

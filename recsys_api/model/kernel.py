@@ -175,7 +175,8 @@ def _neighbours_block(  # noqa: PLR0917 - compiled code takes arrays, not the ob
         scores[count:] = 0
 
 
-_ALL: Mask = np.zeros(0, dtype=np.bool_)
+ALL: Mask = np.zeros(0, dtype=np.bool_)
+"""Allows every row."""
 _EVEN: Scores = np.zeros(0, dtype=np.float32)
 _NO_COPIES: Int32s = np.zeros(0, dtype=np.int32)
 
@@ -234,7 +235,7 @@ class SimilarityIndex:
         *,
         scale: float = 1.0,
         lowest: float = 0.0,
-        allowed: Mask = _ALL,
+        allowed: Mask = ALL,
         excluded: int = -1,
         factors: Scores = _EVEN,
         copies: Int32s = _NO_COPIES,
@@ -260,22 +261,20 @@ class SimilarityIndex:
         rows = rows[:count]
         return TopK(rows, np.minimum(totals[rows].astype(np.float32) * unit, np.float32(1)))
 
-    def top_k_of_row(
-        self,
-        row: int,
-        k: int,
-        *,
-        lowest: float = 0.0,
-        allowed: Mask = _ALL,
-        factors: Scores = _EVEN,
-        copies: Int32s = _NO_COPIES,
-    ) -> TopK:
-        """The best `k` rows for `row`, itself and its copies left out; see top_k."""
+    def features_of(self, row: int) -> tuple[Int32s, Weights]:
+        """The features of `row` and their weights, as a query for what is like it."""
         first, last = self.row_offsets[row], self.row_offsets[row + 1]
-        return self.top_k(
-            self.row_features[first:last], self.row_weights[first:last], k,
-            lowest=lowest, allowed=allowed, excluded=row, factors=factors, copies=copies,
-        )  # fmt: skip
+        return self.row_features[first:last], self.row_weights[first:last]
+
+    def reaching(
+        self, features: Int32s, weights: Weights | Int32s, *, lowest: float, allowed: Mask, scale: float = 1.0
+    ) -> Mask:
+        """The rows of `allowed` bool [N] whose similarity to a query is at least `lowest`; see top_k."""
+        totals = self._totals()
+        _accumulate(features, weights, self.offsets, self.rows, self.weights, totals)
+        similarity = np.minimum(totals.astype(np.float32) * np.float32(scale * _UNIT), np.float32(1))
+        reached: Mask = allowed & (similarity >= np.float32(lowest))
+        return reached
 
     def neighbours(
         self,

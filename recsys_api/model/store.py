@@ -31,16 +31,20 @@ from recsys_api.model.titles import TitleIndex
 from recsys_api.model.vocabulary import Vocabulary
 
 FORMAT = "recsys-model"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 CURRENT = "current"
 MANIFEST = "manifest.json"
 
-_CATALOG_ARRAYS = ("movie_ids", "years", "votes", "popular_rows", "offsets", "genre_offsets", "genre_ids")
+_CATALOG_ARRAYS = (
+    "movie_ids", "years", "votes", "ratings", "popular_rows", "offsets", "genre_offsets", "genre_ids",
+    "genre_row_offsets", "genre_rows", "language_ids",
+)  # fmt: skip
 _INDEX_ARRAYS = tuple(field.name for field in fields(SimilarityIndex) if field.name != "_scratch")
 _TITLE_ARRAYS = tuple(
     field.name for field in fields(TitleIndex) if field.name not in {"_scratch", "years"}
 )  # the years are the catalogue's
-_BLOB, _GENRES, _TERMS = "catalog.blob", "catalog.genres.json", "vocabulary.json"
+_BLOB, _GENRES, _LANGUAGES = "catalog.blob", "catalog.genres.json", "catalog.languages.json"
+_TERMS = "vocabulary.json"
 _MULTIPLIERS, _IDF = "mood.multipliers.npy", "vocabulary.idf.npy"
 _REBUILD = "Build it again with scripts/build_model.py."
 
@@ -124,6 +128,7 @@ def _write_files(model: Model, folder: Path) -> None:
             np.save(file, array, allow_pickle=False)
     _write(folder / _BLOB, model.catalog.blob)
     _write(folder / _GENRES, orjson.dumps(model.catalog.genres))
+    _write(folder / _LANGUAGES, orjson.dumps(model.catalog.languages))
     _write(folder / _TERMS, orjson.dumps(dict(model.terms)))
 
 
@@ -195,6 +200,7 @@ def _open_files(folder: Path, manifest: Mapping[str, Any]) -> Model:
         **arrays("catalog", _CATALOG_ARRAYS),
         blob=_map_bytes(folder / _BLOB),
         genres=tuple(orjson.loads((folder / _GENRES).read_bytes())),
+        languages=tuple(orjson.loads((folder / _LANGUAGES).read_bytes())),
     )
     terms = orjson.loads((folder / _TERMS).read_bytes())
     return Model(

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from numba import njit, types
 from rapidfuzz.distance import OSA
 
-from recsys_api.model.kernel import Int32s, Int64s
+from recsys_api.model.kernel import ALL, Int32s, Int64s, Mask
 from recsys_api.text import fold
 
 EXACT, WORD_PREFIX, PREFIX, NAMED, ALL_WORDS, TYPO = 1.0, 0.92, 0.88, 0.84, 0.8, 0.5
@@ -127,21 +127,25 @@ class TitleIndex:
             popularity=popularity,
         )
 
-    def search(self, query: str, k: int) -> list[TitleHit]:
+    def search(self, query: str, k: int, *, allowed: Mask = ALL) -> list[TitleHit]:
         """The `k` movies that `query` most likely names, best first, ties by popularity; none where no title is near.
 
         A year at the end of the query ("heat 1995") prefers the movies of that year. Typos are sought only where no
-        title begins with the query or has all its words.
+        title begins with the query or has all its words. `allowed` bool [N] keeps only the movies that are true; an
+        empty one allows all.
         """
         best: dict[int, float] = {}
+        as_typed = False
         readings = [(title, 0) for title in _readings(query)]
         if match := _YEAR.match(query):
             readings += [(title, int(match["year"])) for title in _readings(match["title"])]
         for title, year in readings:
-            self._match_as_typed(title, year, k, best)
-        if not best and readings:
+            for rows, score in self._as_typed(title):
+                as_typed = as_typed or rows.size > 0
+                self._keep(rows[allowed[rows]] if allowed.size else rows, score, year, k, best)
+        if not as_typed and readings:
             self._match_typos(*readings[-1], best)
-        hits = [TitleHit(row, score) for row, score in best.items()]
+        hits = [TitleHit(row, score) for row, score in best.items() if not allowed.size or allowed[row]]
         hits.sort(key=lambda hit: (-hit.score, self.popularity[hit.row], hit.row))
         return hits[:k]
 
@@ -155,16 +159,17 @@ class TitleIndex:
             rows.update(self.entry_rows[first:last].tolist())
         return sorted(rows, key=lambda row: (self.popularity[row], row))
 
-    def _match_as_typed(self, title: str, year: int, k: int, best: dict[int, float]) -> None:
+    def _as_typed(self, title: str) -> Iterator[tuple[Int32s, float]]:
+        """The rows of each tier, and its score."""
         key = title.encode()
         first = _lower_bound(self.entries, self.entry_offsets, key)
         after_exact = _lower_bound(self.entries, self.entry_offsets, key + b"\x00")
         after_word = _lower_bound(self.entries, self.entry_offsets, key + b"!", low=after_exact)
         last = _lower_bound(self.entries, self.entry_offsets, key + b"\xff", low=after_word)
-        self._keep(self.entry_rows[first:after_exact], EXACT, year, k, best)
-        self._keep(self.entry_rows[after_exact:after_word], WORD_PREFIX, year, k, best)
-        self._keep(self.entry_rows[after_word:last], PREFIX, year, k, best)
-        self._keep(self._rows_with_words(title.split()), ALL_WORDS, year, k, best)
+        yield self.entry_rows[first:after_exact], EXACT
+        yield self.entry_rows[after_exact:after_word], WORD_PREFIX
+        yield self.entry_rows[after_word:last], PREFIX
+        yield self._rows_with_words(title.split()), ALL_WORDS
 
     def _rows_with_words(self, words: list[str]) -> Int32s:
         """The rows of entries that have all `words`, the last perhaps only begun; a single short word is not tried."""

@@ -21,7 +21,7 @@ _MOST_PHRASES = 30
 
 
 class Query(NamedTuple):
-    """A text as features: what SimilarityIndex.top_k takes, and what its scores are to be multiplied by."""
+    """A text as features: what SimilarityIndex.top_k takes, and its scale."""
 
     features: Int32s
     weights: Weights
@@ -110,6 +110,11 @@ class Vocabulary:
                 word = nearest[0] if nearest else word  # noqa: PLW2901
             words.append(word)
         return " ".join(words)
+
+    def understood(self, text: str) -> Query:
+        """`query` of the text as it is or, where nothing of that is known, with its typing mistakes mended."""
+        query = self.query(text)
+        return query if query.features.size else self.query(self.corrected(text))
 
     def query(self, text: str) -> Query:
         """The features that `text` speaks of; none where it has no word of the vocabulary.

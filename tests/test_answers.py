@@ -1,0 +1,231 @@
+"""What can be asked of recommendations and searches: by HTTP on a real catalogue, and beside a brute-force oracle."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+
+from recsys_api.app import create_app
+from recsys_api.catalog import Filters, Movie
+from recsys_api.catalog.readers import read
+from recsys_api.model import mood
+from recsys_api.model.build import build
+from recsys_api.model.kernel import WEIGHT_ONE
+from recsys_api.model.recommender import Recommender
+from recsys_api.model.store import Model
+from recsys_api.settings import Settings
+from recsys_api.text import fold
+
+ONE = float(WEIGHT_ONE)
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """A catalogue with votes, languages and series, and every similarity in it."""
+
+    model: Model
+    movies: list[Movie]
+    weights: csr_array
+    """int64 [N, F]."""
+
+    def similarities(self, row: int) -> Any:
+        return (self.weights @ self.weights[row].toarray().ravel()).astype(np.float32) / np.float32(ONE * ONE)
+
+    def multiplier(self, asked: mood.Mood) -> Any:
+        votes = np.array([movie.vote_count for movie in self.movies], dtype=np.int32)
+        return mood.multipliers(votes)[mood.MOODS.index(asked)]
+
+    def best(self, row: int, asked: mood.Mood, meets: Callable[[int], bool]) -> list[int]:
+        """Every row that meets what was asked, best first."""
+        scores = self.similarities(row) * self.multiplier(asked)
+        return sorted(
+            (other for other in range(len(self.movies)) if other != row and meets(other)),
+            key=lambda other: (-scores[other], other),
+        )
+
+
+@pytest.fixture(scope="module")
+def oracle(shared_data: Path) -> Oracle:
+    movies, _ = read("kaggle", shared_data / "kaggle-sample")
+    model = build(movies, source="kaggle")
+    index = model.index
+    weights = csr_array(
+        (index.row_weights.astype(np.int64), index.row_features, index.row_offsets), shape=index.shape
+    )
+    return Oracle(model, list(model.catalog), weights)
+
+
+@pytest.fixture(scope="module")
+def recommender(oracle: Oracle) -> Recommender:
+    return Recommender(oracle.model)
+
+
+@pytest.fixture(scope="module")
+def client(recommender: Recommender, tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
+    app = create_app(Settings(metrics_dir=tmp_path_factory.mktemp("metrics")), recommender=recommender)
+    return app.test_client()
+
+
+def get(client: FlaskClient, path: str, status: int = 200, **asked: Any) -> Any:
+    response = client.get(path, query_string=asked)
+    assert response.status_code == status, response.text
+    return response.json
+
+
+def titled(oracle: Oracle, title: str) -> Movie:
+    (movie,) = [movie for movie in oracle.movies if movie.title == title]
+    return movie
+
+
+def ids(movies: list[dict[str, Any]]) -> list[int]:
+    return [movie["movie_id"] for movie in movies]
+
+
+def meets(movie: Movie, asked: Filters) -> bool:
+    """The filters, read aloud."""
+    genres = {fold(genre) for genre in movie.genres}
+    return (
+        {fold(genre) for genre in asked.genre} <= genres
+        and not {fold(genre) for genre in asked.exclude_genre} & genres
+        and (not (asked.year_min or asked.year_max) or movie.year > 0)
+        and movie.year >= asked.year_min
+        and movie.year <= (asked.year_max or 9999)
+        and asked.language in {"", movie.original_language}
+        and movie.vote_count >= asked.min_votes
+        and np.float32(movie.vote_average) >= np.float32(asked.min_rating)
+    )
+
+
+GENRES = ["Drama", "Comedy", "Romance", "science fiction", "ANIMATION", "Western"]
+FILTERS = st.builds(
+    Filters,
+    genre=st.lists(st.sampled_from(GENRES), max_size=2, unique=True).map(tuple),
+    exclude_genre=st.lists(st.sampled_from(GENRES), max_size=2, unique=True).map(tuple),
+    year_min=st.sampled_from([0, 1930, 1980, 1994, 1995]),
+    year_max=st.sampled_from([0, 1960, 1995, 1996]),
+    language=st.sampled_from(["", "", "en", "fr", "ja"]),
+    min_votes=st.sampled_from([0, 0, 10, 500]),
+    min_rating=st.sampled_from([0.0, 0.0, 6.1, 7.7]),
+)
+
+
+@given(
+    row=st.integers(0, 1650), asked=FILTERS, top_k=st.integers(1, 50), lowest=st.sampled_from([0.0, 0.0, 0.08]),
+    feeling=st.sampled_from(mood.MOODS),
+)  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_filtered_recommendations_equal_a_scan_of_everything(
+    oracle: Oracle, recommender: Recommender, row: int, asked: Filters, top_k: int, lowest: float, feeling: mood.Mood
+) -> None:
+    similarity = oracle.similarities(row)
+    wanted = oracle.best(
+        row, feeling, lambda other: meets(oracle.movies[other], asked) and similarity[other] >= np.float32(lowest)
+    )
+    answer = recommender.recommend(
+        oracle.movies[row].movie_id, top_k=top_k, min_similarity=lowest, mood=feeling, filters=asked
+    )
+    assert answer.rows.tolist() == wanted[:top_k]
+    assert answer.scores.tolist() == similarity[wanted[:top_k]].tolist()
+    if asked != Filters() or len(wanted) < top_k:
+        assert answer.matched == len(wanted)
+
+
+QUERIES = [
+    "toy story", "love", "the", "heat 1995", "toy stroy", "robin williams", "dinosaurs on an island", "b", "xyzzy",
+]  # fmt: skip
+
+
+@given(query=st.sampled_from(QUERIES), asked=FILTERS, top_k=st.integers(1, 50))
+@settings(max_examples=150, deadline=None)
+def test_a_filtered_search_is_the_whole_search_without_what_fails_the_filters(
+    oracle: Oracle, recommender: Recommender, query: str, asked: Filters, top_k: int
+) -> None:
+    everything = recommender.search(query, top_k=len(oracle.movies))
+    wanted = [
+        (row, score)
+        for row, score in zip(everything.rows.tolist(), everything.scores.tolist(), strict=True)
+        if meets(oracle.movies[row], asked)
+    ]
+    answer = recommender.search(query, top_k=top_k, filters=asked)
+    assert list(zip(answer.rows.tolist(), answer.scores.tolist(), strict=True)) == wanted[:top_k]
+    if asked != Filters():
+        assert answer.matched == sum(meets(movie, asked) for movie in oracle.movies)
+
+
+def test_filters_by_http_are_all_met_and_the_answer_says_how_many_matched(client: FlaskClient, oracle: Oracle) -> None:
+    toys = titled(oracle, "Toy Story")
+    asked = {
+        "genre": ["family", "Comedy"], "exclude_genre": "Animation", "year_min": 1990, "year_max": 1996,
+        "language": "en", "min_votes": 100, "min_rating": 5.5, "top_k": 50,
+    }  # fmt: skip
+    body = get(client, f"/recommendations/{toys.movie_id}", **asked)
+    posted = {**asked, "movie_id": toys.movie_id, "exclude_genre": ["Animation"]}
+    by_post = client.post("/recommendations", json=posted).json
+    wanted = {
+        movie.movie_id
+        for movie in oracle.movies
+        if meets(movie, Filters(("family", "comedy"), ("animation",), 1990, 1996, "en", 100, 5.5))
+    }
+    assert set(ids(body["recommendations"])) == wanted
+    assert body["matched"] == len(wanted) > 3
+    assert by_post["recommendations"] == body["recommendations"]
+    found = get(client, "/search", query="robin williams", genre="Family", year_max=1995)
+    assert "Jumanji" in [movie["title"] for movie in found["results"]]
+    assert all("Family" in movie["genres"] and movie["release_date"] < "1996" for movie in found["results"])
+    assert found["matched"] >= len(found["results"])
+
+
+def test_a_request_without_filters_is_not_told_how_many_matched(client: FlaskClient, oracle: Oracle) -> None:
+    assert "matched" not in get(client, f"/recommendations/{titled(oracle, 'Toy Story').movie_id}")
+    assert "matched" not in get(client, "/search", query="toy story")
+
+
+def test_popular_takes_genre_year_and_language(client: FlaskClient, oracle: Oracle) -> None:
+    whole = get(client, "/movies/popular", top_k=100)
+    french = get(client, "/movies/popular", language="fr", genre=["Drama", "Romance"], top_k=100)
+    assert french
+    assert all(movie["original_language"] == "fr" for movie in french)
+    assert all({"Drama", "Romance"} <= set(movie["genres"]) for movie in french)
+    of_year = get(client, "/movies/popular", year=1995, top_k=100)
+    assert {movie["release_date"][:4] for movie in of_year} == {"1995"}
+    kept = [movie_id for movie_id in ids(whole) if movie_id in ids(of_year)]
+    assert ids(of_year)[: len(kept)] == kept
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "value", "nearest"),
+    [
+        ("/recommendations/862", "genre", "Sci-Fi", "Science Fiction"),
+        ("/recommendations/862", "exclude_genre", "Comdy", "Comedy"),
+        ("/search?query=heat", "genre", "romantic", "Romance"),
+        ("/movies/popular", "language", "french", "fr"),
+    ],
+)
+def test_an_unknown_genre_or_language_is_a_422_that_names_the_nearest(
+    client: FlaskClient, path: str, field: str, value: str, nearest: str
+) -> None:
+    problem = client.get(f"{path}{'&' if '?' in path else '?'}{field}={value}")
+    assert problem.status_code == 422
+    assert problem.json["errors"][0]["loc"] == ["query", field]
+    assert repr(value) in problem.json["detail"]
+    assert nearest in problem.json["detail"].split("nearest")[1]
+
+
+def test_an_unknown_genre_in_a_body_is_told_from_a_fault_of_the_service(client: FlaskClient) -> None:
+    before = get_metric(client, 'status="error"')
+    problem = client.post("/recommendations", json={"movie_id": 862, "genre": ["Nothing"]})
+    assert (problem.status_code, problem.json["errors"][0]["loc"]) == (422, ["body", "genre"])
+    assert get_metric(client, 'status="error"') == before
+
+
+def get_metric(client: FlaskClient, label: str) -> list[str]:
+    lines = client.get("/metrics").text.splitlines()
+    return [line for line in lines if line.startswith("recommendations_generated_total") and label in line]
