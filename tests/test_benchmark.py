@@ -40,3 +40,11 @@ def test_request_compares_with_bare_flask(
 def test_a_model_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmark.main(["request", "--model", str(tmp_path / "none")]) == 2
     assert f"there is no model at {tmp_path / 'none'}" in capsys.readouterr().err
+
+
+def test_the_load_tester_is_compared_with_wrk_or_not_at_all(
+    six_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SystemExit, match="apt-get install wrk"):
+        benchmark.main(["load", "--model", str(six_models / store.CURRENT)])
