@@ -9,6 +9,7 @@ from flask_cors import CORS
 
 from recsys_api import logs, ops
 from recsys_api.api import answers, movies, openapi, problems, recommendations, schemas, search
+from recsys_api.api.application import Application
 from recsys_api.api.operations import operation
 from recsys_api.cache import Cache, SharedGeneration
 from recsys_api.errors import HTTP_PROBLEMS, ArtifactError, ModelUnavailable
@@ -44,7 +45,7 @@ def create_app(settings: Settings | None = None, *, recommender: Recommender | N
         _log.error("there is no usable model", reason=str(error))
         model = ModelUnavailable(str(error))
 
-    app = Flask(__name__)
+    app = Application(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY_BYTES
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # no redirects: a path is served or it is not

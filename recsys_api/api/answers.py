@@ -5,16 +5,21 @@ import hashlib
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask import Response, g, request
+from werkzeug.datastructures import Headers
 
 from recsys_api.api import schemas
 from recsys_api.catalog import Catalog
 from recsys_api.model.similar import Answer
 from recsys_api.serving import serving
 from recsys_api.version import __version__
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _JSON = "application/json"
 _EMBEDDED = orjson.Fragment
@@ -60,26 +65,48 @@ def timed() -> dict[str, Any]:
 
 def from_model(content: Any) -> Response:
     """An answer that depends on the model and on what was asked, and on nothing else: clients may keep it a while."""
-    response = Response(orjson.dumps(content), mimetype=_JSON)
-    response.set_etag(_etag(), weak=True)  # weak: the times in the body are of the first answer
-    if request.method not in {"GET", "HEAD"}:
-        response.headers["Cache-Control"] = "no-cache"
-        return response
-    response.headers["Cache-Control"] = f"public, max-age={serving().settings.http_max_age}"
-    if request.if_none_match.contains_weak(response.get_etag()[0] or ""):
-        response.status_code = 304
-    return response
+    here, environ = serving(), request.environ
+    tag = _tag(environ, here.recommender.stats.model_version)
+    etag = "ETag", f'W/"{tag}"'  # weak: the times in the body are of the first answer
+    if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
+        return JsonResponse(orjson.dumps(content), etag, ("Cache-Control", "no-cache"))
+    kept = "Cache-Control", f"public, max-age={here.settings.http_max_age}"
+    known = "HTTP_IF_NONE_MATCH" in environ and request.if_none_match.contains_weak(tag)
+    return JsonResponse(orjson.dumps(content), etag, kept, status=304 if known else 200)
 
 
 def fresh(content: Any, *, status: int = 200) -> Response:
     """An answer that may be another the next time."""
-    response = Response(orjson.dumps(content), status=status, mimetype=_JSON)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return JsonResponse(orjson.dumps(content), ("Cache-Control", "no-store"), status=status)
 
 
-def _etag() -> str:
-    by_body = request.method == "POST"  # a GET's body is nobody's business
-    parts = (__version__, serving().recommender.stats.model_version, "POST" if by_body else "GET", request.full_path)
-    asked = "\n".join(parts).encode(errors="surrogatepass") + (request.get_data() if by_body else b"")
-    return hashlib.blake2b(asked, digest_size=12).hexdigest()
+class JsonResponse(Response):
+    """JSON with headers that need no check: until somebody looks at them, they are handed over as they are."""
+
+    def __init__(self, body: bytes, *headers: tuple[str, str], status: int = 200) -> None:
+        # what the framework's own constructor sets, but for the headers
+        self.response = [body]
+        self.direct_passthrough = False
+        self._on_close = []
+        self._status, self._status_code = ("200 OK", 200) if status == 200 else self._clean_status(status)
+        self._known_headers = [("Content-Type", _JSON), ("Content-Length", str(len(body))), *headers]
+
+    @cached_property
+    def headers(self) -> Headers:  # type: ignore[override]  # what is cached can be written, too
+        """The headers, to be looked at and changed."""
+        return Headers(self._known_headers)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[Any]:
+        """Answer as WSGI has it."""
+        if self._status_code != 200 or environ["REQUEST_METHOD"] == "HEAD" or "headers" in vars(self):
+            return super().__call__(environ, start_response)
+        start_response(self._status, self._known_headers)
+        return self.response
+
+
+def _tag(environ: WSGIEnvironment, model_version: str) -> str:
+    by_body = environ["REQUEST_METHOD"] == "POST"  # a GET's body is nobody's business
+    path, query = environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
+    asked = f"{__version__}\n{model_version}\n{'POST' if by_body else 'GET'}\n{path}?{query}"
+    told = asked.encode(errors="surrogatepass") + (request.get_data() if by_body else b"")
+    return hashlib.blake2b(told, digest_size=12).hexdigest()

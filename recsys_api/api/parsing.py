@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar, get_origin
 
 import orjson
@@ -18,6 +18,13 @@ A = TypeVar("A", bound=Asked)
 
 def from_query(schema: type[A]) -> A:
     """The query string as `schema`; a parameter given twice is an error, since one of them would be ignored."""
+    asked: A = _read(schema, request.environ.get("QUERY_STRING", ""))
+    return asked
+
+
+@lru_cache(maxsize=1024)
+def _read(schema: type[A], query: str) -> A:
+    """What `query`, that of the request at hand, asks; people ask the same again and again, and an answer is frozen."""
     given: dict[str, str | list[str]] = {}
     repeated = _repeatable(schema)
     twice: list[FieldError] = []

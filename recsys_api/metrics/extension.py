@@ -25,7 +25,7 @@ from recsys_api.metrics.catalogue import (
     Definition,
 )  # fmt: skip
 from recsys_api.metrics.files import Files
-from recsys_api.metrics.requests import Accounting, Begun, Failed, Finished, note_endpoint
+from recsys_api.metrics.requests import Accounting, Begun, Failed, Finished
 from recsys_api.metrics.scrape import Derived, SharedRun, Snapshot, gauge
 from recsys_api.metrics.slots import MASTER, Slots
 
@@ -178,7 +178,6 @@ class Metrics(PrometheusMetrics):  # type: ignore[misc]  # the exporter ships no
         super().init_app(app)
         app.extensions[EXTENSION] = self
         self._routes = lambda: {rule.rule for rule in app.url_map.iter_rules()}
-        app.before_request(note_endpoint)
         app.wsgi_app = Accounting(app.wsgi_app, self, begun=begun, failed=failed, finished=finished)  # type: ignore[method-assign]  # Flask's documented way
 
     def expect(self, endpoint: str, methods: Iterable[str], statuses: Iterable[int]) -> None:

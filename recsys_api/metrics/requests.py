@@ -7,8 +7,6 @@ from contextvars import ContextVar
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from flask import request
-
 from recsys_api.metrics.catalogue import HTTP_METHODS, OTHER_METHOD, UNMATCHED
 
 if TYPE_CHECKING:
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from recsys_api.metrics.extension import Metrics
 
 ENDPOINT = "recsys.endpoint"
-"""Where the WSGI environment holds the template of the route that a request has found."""
+"""Where the WSGI environment holds the template of the route, once the application has found it."""
 
 Headers = list[tuple[str, str]]
 Begun = Callable[["WSGIEnvironment"], tuple[Headers, bytes]]
@@ -150,9 +148,3 @@ class _Request:
 
 def _no_write(data: bytes) -> object:
     raise RuntimeError("the application returns its answer, and does not write it")
-
-
-def note_endpoint() -> None:
-    """Before a request's view: remember which route was found, for what is counted outside of the application."""
-    if request.url_rule is not None:
-        request.environ[ENDPOINT] = request.url_rule.rule

@@ -1,0 +1,113 @@
+"""Flask, less what no request to this service needs: sessions, host names, signals and hooks that nobody set."""
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Request, Response
+from flask.ctx import RequestContext
+from flask.globals import request_ctx
+from flask.sessions import NullSession, SessionInterface
+from werkzeug.routing import Map, MapAdapter, Rule
+
+from recsys_api.metrics.requests import ENDPOINT
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_ENDS_IN_A_NUMBER = re.compile(r"(?P<before>.*)/<int:(?P<name>\w+)>")
+_LONGEST_NUMBER = 18
+"""Digits; what is longer goes the long way, where a number has no bounds."""
+
+
+class Routes:
+    """Those routes that are plain paths, or plain paths with a number at the end: found by a look into a dict."""
+
+    def __init__(self, url_map: Map) -> None:
+        self._plain: dict[tuple[str, str], Rule] = {}
+        self._numbered: dict[tuple[str, str], tuple[Rule, str]] = {}
+        for rule in url_map.iter_rules():
+            for method in (rule.methods or set()) - {"OPTIONS"}:
+                if not rule.arguments:
+                    self._plain[method, rule.rule] = rule
+                elif found := _ENDS_IN_A_NUMBER.fullmatch(rule.rule):
+                    self._numbered[method, found["before"]] = rule, found["name"]
+
+    def find(self, method: str, path: str) -> tuple[Rule, dict[str, Any]] | None:
+        """The route of a request with the arguments of its view; None for what only werkzeug can tell."""
+        plain = self._plain.get((method, path))
+        if plain is not None:
+            return plain, {}
+        before, _, last = path.rpartition("/")
+        numbered = self._numbered.get((method, before))
+        if numbered is not None and last.isascii() and last.isdigit() and len(last) <= _LONGEST_NUMBER:
+            rule, name = numbered
+            return rule, {name: int(last)}
+        return None
+
+
+class _NoSessions(SessionInterface):
+    """Nobody is remembered from one request to the next."""
+
+    _none = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        return self._none
+
+    def is_null_session(self, obj: object) -> bool:
+        return True
+
+
+class Application(Flask):
+    """Flask's own way is taken wherever something is asked for that the short one leaves out."""
+
+    session_interface = _NoSessions()
+
+    @cached_property
+    def routes(self) -> Routes:
+        """The routes as they are when the first request comes."""
+        return Routes(self.url_map)
+
+    def request_context(self, environ: WSGIEnvironment) -> RequestContext:
+        """The context of a request, which knows its route."""
+        return _Context(self, environ)
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """What finds the route of `request`, by its path alone: no route depends on the host."""
+        if request is None:
+            return super().create_url_adapter(request)
+        return MapAdapter(self.url_map, "localhost", "/", "", "http", request.path, request.method)
+
+    def full_dispatch_request(self) -> Response:
+        """The answer to the request at hand, made by its view or by the handler of an error."""
+        if self.before_request_funcs or self.after_request_funcs or self.url_value_preprocessors:
+            return super().full_dispatch_request()
+        try:
+            answer = self.dispatch_request()
+        except Exception as error:  # noqa: BLE001 - handlers answer every one
+            answer = self.handle_user_exception(error)
+        return answer if isinstance(answer, Response) else self.make_response(answer)
+
+    def dispatch_request(self) -> Any:
+        """What the view of the request at hand gives."""
+        request = request_ctx.request
+        rule = request.url_rule
+        if rule is None or request.method == "OPTIONS":
+            return super().dispatch_request()
+        return self.view_functions[rule.endpoint](**(request.view_args or {}))
+
+
+class _Context(RequestContext):
+    app: Application
+
+    def match_request(self) -> None:
+        """Find the route, and note it for what is counted outside of the application."""
+        request = self.request
+        found = self.app.routes.find(request.method, request.environ.get("PATH_INFO", ""))
+        if found is None:
+            super().match_request()
+        else:
+            request.url_rule, request.view_args = found
+        if request.url_rule is not None:
+            request.environ[ENDPOINT] = request.url_rule.rule
