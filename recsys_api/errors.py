@@ -6,11 +6,13 @@
     ├── SettingsError       a setting has a value the service cannot run with
     ├── ModelUnavailable    the service runs, but has no model to answer from
     ├── MovieNotFound       no movie has this movie_id
+    ├── TitleNotFound       no movie has a title like this
     └── RequestError        what the client sent cannot be understood
         ├── UnreadableBody      not JSON, although it says it is
         ├── UnsupportedMedia    does not say that it is JSON
         ├── InvalidRequest      understood, but a value is wrong
-        └── UnknownValue        a filter names what no movie of the catalogue has
+        ├── UnknownValue        a filter names what no movie of the catalogue has
+        └── AmbiguousTitle      a title that several movies fit
 """
 from __future__ import annotations
 
@@ -54,6 +56,13 @@ class MovieNotFound(RecsysError, LookupError):
         self.movie_id = movie_id
 
 
+class TitleNotFound(RecsysError, LookupError):
+    """No movie of the catalogue has a title like `title`."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(f"No movie has a title like {title!r}; /search finds movies by their content, too.")
+
+
 class RequestError(RecsysError):
     """What the client sent cannot be understood."""
 
@@ -89,6 +98,26 @@ class UnknownValue(RequestError):
         self.field = field
 
 
+class Candidate(TypedDict):
+    """A movie that may have been meant."""
+
+    movie_id: int
+    title: str
+    release_date: str
+    directors: list[str]
+
+
+class AmbiguousTitle(RequestError):
+    """Several movies fit a title about equally well; `candidates` has them, the likeliest first."""
+
+    def __init__(self, title: str, candidates: list[Candidate]) -> None:
+        super().__init__(
+            f"{len(candidates)} movies or more fit the title {title!r} about equally well; add a year, or ask with the "
+            "movie_id of one of the candidates."
+        )
+        self.candidates = candidates
+
+
 class Problem(NamedTuple):
     """How an error looks to a client (RFC 9457)."""
 
@@ -102,6 +131,8 @@ _WRONG_VALUE = Problem(422, "invalid-request", "A value in the request is wrong"
 PROBLEMS: dict[type[RecsysError], Problem] = {
     UnreadableBody: Problem(400, "unreadable-body", "The body is not readable JSON"),
     MovieNotFound: Problem(404, "movie-not-found", "No such movie"),
+    TitleNotFound: Problem(404, "title-not-found", "No such title"),
+    AmbiguousTitle: Problem(409, "ambiguous-title", "Several movies fit the title"),
     UnsupportedMedia: Problem(415, "unsupported-media-type", "The body must be JSON"),
     InvalidRequest: _WRONG_VALUE,
     UnknownValue: _WRONG_VALUE,

@@ -226,6 +226,116 @@ def test_an_unknown_genre_in_a_body_is_told_from_a_fault_of_the_service(client: 
     assert get_metric(client, 'status="error"') == before
 
 
+@given(
+    likes=st.lists(st.integers(0, 1650), min_size=1, max_size=4, unique=True),
+    unlikes=st.lists(st.integers(0, 1650), max_size=3, unique=True),
+    top_k=st.integers(1, 50), feeling=st.sampled_from(mood.MOODS),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_several_seeds_are_as_near_as_they_are_on_the_whole(
+    oracle: Oracle, recommender: Recommender, likes: list[int], unlikes: list[int], top_k: int, feeling: mood.Mood
+) -> None:
+    def number(row: int) -> int:
+        return oracle.movies[row].movie_id
+
+    similarity = np.mean([oracle.similarities(row) for row in likes], axis=0)
+    if unlikes:
+        similarity -= 0.5 * np.mean([oracle.similarities(row) for row in unlikes], axis=0)
+    answer = recommender.recommend(
+        *map(number, likes), unlike=list(map(number, unlikes)), top_k=top_k, mood=feeling
+    )
+    again = recommender.recommend(
+        *map(number, reversed(likes)), unlike=list(map(number, reversed(unlikes))), top_k=top_k, mood=feeling
+    )
+    assert answer is again
+    rows = answer.rows.tolist()
+    assert not {*likes, *unlikes} & set(rows)
+    np.testing.assert_allclose(answer.scores, similarity[rows], atol=0.002)  # weights are whole numbers of 1/32768
+    ordered_by = similarity * oracle.multiplier(feeling)
+    assert np.all(np.diff(ordered_by[rows]) <= 0.004)
+    left_out = [row for row in range(len(oracle.movies)) if row not in {*rows, *likes, *unlikes}]
+    assert len(rows) == top_k
+    assert ordered_by[left_out].max() <= ordered_by[rows[-1]] + 0.004
+
+
+def test_liking_one_movie_is_asking_about_it(client: FlaskClient) -> None:
+    by_path = get(client, "/recommendations/862", top_k=20)
+    liked = get(client, "/recommendations", like=862, top_k=20)
+    assert liked["recommendations"] == by_path["recommendations"]
+    assert liked["movie_id"] == 862
+    both = get(client, "/recommendations/862", like=949)
+    posted = client.post("/recommendations", json={"like": [949, 862]}).json
+    assert both["recommendations"] == posted["recommendations"]
+
+
+def test_what_is_unliked_moves_away(client: FlaskClient, oracle: Oracle) -> None:
+    liked, unliked = titled(oracle, "Toy Story").movie_id, titled(oracle, "Jumanji").movie_id
+    before = ids(get(client, f"/recommendations/{liked}", top_k=50)["recommendations"])
+    after = ids(get(client, f"/recommendations/{liked}", unlike=unliked, top_k=50)["recommendations"])
+    near = ids(get(client, f"/recommendations/{unliked}", top_k=50)["recommendations"])
+    assert unliked not in after
+    assert len(set(after) & set(near)) < len(set(before) & set(near))
+
+
+def test_a_text_is_a_seed_alone_and_beside_movies(client: FlaskClient, oracle: Oracle) -> None:
+    body = get(client, "/recommendations", text="dinosaurs on an island", top_k=3)
+    assert body["movie_id"] is None
+    assert "Jurassic Park" in [movie["title"] for movie in body["recommendations"]]
+    toys = titled(oracle, "Toy Story").movie_id
+    mixed = get(client, f"/recommendations/{toys}", text="dinosaurs on an island", top_k=10)["recommendations"]
+    assert "Jurassic Park" in [movie["title"] for movie in mixed]
+    assert toys not in ids(mixed)
+    assert all(0 <= movie["similarity"] <= 1 for movie in mixed)
+
+
+def test_a_text_that_means_nothing_recommends_nothing(client: FlaskClient) -> None:
+    body = get(client, "/recommendations", text="qqqq zzzz")
+    assert (body["recommendations"], body["matched"]) == ([], 0)
+
+
+def test_a_title_asks_about_the_movie_that_a_search_finds_first(client: FlaskClient, oracle: Oracle) -> None:
+    toys = titled(oracle, "Toy Story").movie_id
+    by_path = get(client, f"/recommendations/{toys}")
+    for title in ("Toy Story", "toy stroy"):
+        body = get(client, "/recommendations", title=title)
+        assert (body["movie_id"], body["recommendations"]) == (toys, by_path["recommendations"])
+    assert client.post("/recommendations", json={"title": "toy story", "year": 1995}).json["movie_id"] == toys
+
+
+def test_a_title_that_several_movies_have_is_a_409_with_the_candidates(client: FlaskClient, oracle: Oracle) -> None:
+    problem = get(client, "/recommendations", 409, title="Sabrina")
+    candidates = problem["candidates"]
+    assert {(movie["title"], movie["release_date"][:4]) for movie in candidates} == {
+        ("Sabrina", "1954"), ("Sabrina", "1995"),
+    }  # fmt: skip
+    assert "movie_id" in problem["detail"]
+    body = get(client, "/recommendations", title="Sabrina", year=1954)
+    assert body["movie_id"] in ids(candidates)
+    assert oracle.movies[oracle.model.catalog.row(body["movie_id"])].year == 1954
+
+
+def test_a_title_that_no_movie_has_is_a_404(client: FlaskClient) -> None:
+    before = get_metric(client, 'status="not_found"')
+    problem = get(client, "/recommendations", 404, title="xyzzy plugh")
+    assert "xyzzy plugh" in problem["detail"]
+    assert get_metric(client, 'status="not_found"') != before
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"unlike": 862}, {"like": 862, "year": 1995}, {"like": "many"}, {"text": " "}, {"title": "x" * 201}],
+    ids=lambda asked: "-".join(asked) or "nothing",
+)
+def test_seeds_that_are_none_are_a_422(client: FlaskClient, asked: dict[str, Any]) -> None:
+    get(client, "/recommendations", 422, **asked)
+    assert client.post("/recommendations", json={"like": []}).status_code == 422
+
+
+def test_a_seed_that_is_unknown_is_a_404(client: FlaskClient) -> None:
+    get(client, "/recommendations/862", 404, like=10**8)
+    get(client, "/recommendations", 404, like=862, unlike=10**8)
+
+
 def get_metric(client: FlaskClient, label: str) -> list[str]:
     lines = client.get("/metrics").text.splitlines()
     return [line for line in lines if line.startswith("recommendations_generated_total") and label in line]

@@ -20,7 +20,8 @@ from .conftest import ROOT, Service
 METHODS = {"get", "post", "put", "patch", "delete"}
 CONTRACT = {
     ("get", "/"), ("get", "/movies/{movie_id}"), ("get", "/movies/popular"), ("get", "/movies/random"),
-    ("get", "/recommendations/{movie_id}"), ("post", "/recommendations"), ("post", "/recommendations/batch"),
+    ("get", "/recommendations/{movie_id}"), ("get", "/recommendations"), ("post", "/recommendations"),
+    ("post", "/recommendations/batch"),
     ("get", "/search"), ("post", "/search"), ("get", "/health"), ("get", "/health/live"), ("get", "/health/ready"),
     ("get", "/metrics"), ("get", "/monitoring/summary"), ("get", "/model/stats"), ("delete", "/cache"),
     ("get", "/openapi.json"), ("get", "/docs"),

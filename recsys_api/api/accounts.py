@@ -9,7 +9,7 @@ from types import TracebackType
 from flask import request
 
 from recsys_api.catalog import Catalog
-from recsys_api.errors import MovieNotFound, RequestError
+from recsys_api.errors import MovieNotFound, RequestError, TitleNotFound
 from recsys_api.model.similar import Answer
 from recsys_api.serving import serving
 
@@ -33,7 +33,7 @@ class recommending:  # noqa: N801 - reads as a verb at its place: with recommend
             seconds = time.perf_counter() - self._begun
             self._metrics["recommendation_model_inference_duration_seconds"](self._endpoint).observe(seconds)
         elif not issubclass(kind, RequestError):
-            self._count("not_found" if issubclass(kind, MovieNotFound) else "error", 1)
+            self._count("not_found" if issubclass(kind, (MovieNotFound, TitleNotFound)) else "error", 1)
 
     def asked_about(self, catalog: Catalog, movie_id: int) -> None:
         """Note which genres interest people."""

@@ -37,8 +37,8 @@ _TAGS = {
     "root": "Where to begin.",
 }
 """The parts of the page, in this order."""
-_EXAMPLES: dict[str, Any] = {"<movie_id>": 1, "<genre>": "Drama"}
-"""What stands in the examples, and what it becomes while there is no model."""
+_ANY_MOVIE_ID = "<movie_id>"
+_FALLBACK_MOVIE_ID = 1
 _DESCRIPTION = "Content-based movie recommendations and search. Every error is application/problem+json (RFC 9457)."
 
 
@@ -67,7 +67,7 @@ def operations(app: Flask) -> Iterator[tuple[Rule, str, Operation]]:
 
 
 def describe(app: Flask) -> dict[str, Any]:
-    """The description of `app`; its examples name what the model in use has."""
+    """The description of `app`; its examples name a movie that the model in use has."""
     paths: dict[str, dict[str, Any]] = {}
     for rule, method, declared in operations(app):
         path = _VARIABLE.sub(lambda match: "{" + match["name"] + "}", rule.rule)
@@ -85,7 +85,7 @@ def describe(app: Flask) -> dict[str, Any]:
         "paths": paths,
         "components": {"schemas": _components(app)},
     }
-    return _with_real_examples(document)
+    return _with_movie_id(document)
 
 
 def _operation(rule: Rule, method: str, declared: Operation) -> dict[str, Any]:
@@ -179,15 +179,12 @@ def _components(app: Flask) -> dict[str, Any]:
     return components
 
 
-def _with_real_examples(document: dict[str, Any]) -> dict[str, Any]:
-    """`document` with what the model in use has in the place of the examples' placeholders."""
-    examples = dict(_EXAMPLES)
+def _with_movie_id(document: dict[str, Any]) -> dict[str, Any]:
+    """`document` with a real movie_id in the place of the examples' placeholder."""
+    movie_id = _FALLBACK_MOVIE_ID
     model = serving().model
     if not isinstance(model, ModelUnavailable):
-        examples["<movie_id>"] = int(model.catalog.movie_ids[model.popular(top_k=1)[0]])
-        examples["<genre>"] = next(iter(model.catalog.genres), examples["<genre>"])
-    text = orjson.dumps(document)
-    for placeholder, value in examples.items():
-        text = text.replace(orjson.dumps(placeholder), orjson.dumps(value))
+        movie_id = int(model.catalog.movie_ids[model.popular(top_k=1)[0]])
+    text = orjson.dumps(document).replace(orjson.dumps(_ANY_MOVIE_ID), orjson.dumps(movie_id))
     filled: dict[str, Any] = orjson.loads(text)
     return filled

@@ -12,6 +12,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from recsys_api.errors import (
     HTTP_PROBLEMS,
     PROBLEMS,
+    AmbiguousTitle,
     InvalidRequest,
     ModelUnavailable,
     Problem,
@@ -70,6 +71,8 @@ def _ours(error: RecsysError) -> Response:
     if problem is None:
         return _unforeseen(error)
     more: dict[str, Any] = {"errors": error.errors} if isinstance(error, InvalidRequest) else {}
+    if isinstance(error, AmbiguousTitle):
+        more = {"candidates": error.candidates}
     response = _problem(problem, str(error), **more)
     if isinstance(error, ModelUnavailable):
         response.headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)

@@ -16,15 +16,25 @@ blueprint = Blueprint("recommendations", __name__, url_prefix="/recommendations"
     "Movies like a movie", query=schemas.RecommendationsQuery, gives=schemas.Recommendations, errors=(404, 503)
 )
 def by_id(movie_id: int, asked: schemas.RecommendationsQuery) -> Response:
-    return _recommend(movie_id, asked)
+    return _recommend(asked, movie_id)
+
+
+@blueprint.get("")
+@operation(
+    "Movies like a movie by its title, like several movies, or about something",
+    query=schemas.SeedsQuery, gives=schemas.Recommendations, errors=(404, 409, 503),
+)  # fmt: skip
+def by_seeds(asked: schemas.SeedsQuery) -> Response:
+    return _recommend(asked, title=asked.title, year=asked.year)
 
 
 @blueprint.post("")
 @operation(
-    "Movies like a movie", body=schemas.RecommendationsBody, gives=schemas.Recommendations, errors=(404, 503)
-)
+    "Movies like a movie, by its number or title, like several movies, or about something",
+    body=schemas.RecommendationsBody, gives=schemas.Recommendations, errors=(404, 409, 503),
+)  # fmt: skip
 def by_body(asked: schemas.RecommendationsBody) -> Response:
-    return _recommend(asked.movie_id, asked)
+    return _recommend(asked, asked.movie_id, title=asked.title, year=asked.year)
 
 
 @blueprint.post("/batch")
@@ -51,22 +61,35 @@ def batch(asked: schemas.BatchBody) -> Response:
     )
 
 
-def _recommend(movie_id: int, asked: schemas.RecommendationsQuery) -> Response:
+def _recommend(
+    asked: schemas.RecommendationsQuery,
+    movie_id: int | None = None,
+    *,
+    title: str | None = None,
+    year: int | None = None,
+) -> Response:
     recommender = serving().recommender
     with recommending(asked.top_k) as account:
+        movie_ids = [] if movie_id is None else [movie_id]
+        if title is not None:
+            movie_ids.append(recommender.movie_titled(title, year=year or 0))
+        movie_ids += asked.like
         answer = recommender.recommend(
-            movie_id,
+            *movie_ids,
+            unlike=asked.unlike,
+            text=asked.text or "",
             top_k=asked.top_k,
             min_similarity=asked.min_similarity,
             exclude_same_year=asked.exclude_same_year,
             mood=asked.mood,
             filters=asked.filters,
         )
-    account.asked_about(recommender.catalog, movie_id)
+    for liked in movie_ids:
+        account.asked_about(recommender.catalog, liked)
     account.gave(answer)
     return answers.from_model(
         {
-            "movie_id": movie_id,
+            "movie_id": movie_ids[0] if movie_ids else None,
             "recommendations": answers.scored_movies(recommender.catalog, answer),
             **answers.timed(),
             "model_version": recommender.stats.model_version,

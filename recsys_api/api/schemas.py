@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from recsys_api.catalog import EVERYTHING, Filters
 from recsys_api.model.mood import DEFAULT, Mood
@@ -28,7 +28,7 @@ _TopK = Annotated[int, Field(ge=1, le=50, description="How many movies are wante
 _MinSimilarity = Annotated[
     float, Field(ge=0, le=1, description="Leave out movies that are less similar than this.", examples=[0.05])
 ]
-_MovieId = Annotated[int, Field(description="A movie's id, as searches give it.", examples=["<movie_id>"])]
+_MovieIds = Annotated[Sequence[int], Field(max_length=20)]
 
 _Mood = Annotated[
     Mood,
@@ -69,7 +69,7 @@ class PopularQuery(Asked):
     """What `GET /movies/popular` takes."""
 
     top_k: int = Field(20, ge=1, le=100, description="How many movies are wanted.", examples=[5])
-    genre: _Genre = Field((), examples=[["<genre>"]])
+    genre: _Genre = ()
     year: _Year | None = Field(None, description="Only movies of this year.")
     language: _Language = None
 
@@ -84,7 +84,7 @@ class PopularQuery(Asked):
 class Filtered(Asked):
     """Base of what takes filters. A movie whose year, language or votes are unknown meets no filter on them."""
 
-    genre: _Genre = Field((), examples=[["<genre>"]])
+    genre: _Genre = ()
     exclude_genre: _Genres = Field((), description="Only movies that have none of these genres; may be repeated.")
     year_min: _Year | None = Field(None, description="Only movies of this year or later.")
     year_max: _Year | None = Field(None, description="Only movies of this year or earlier.")
@@ -124,12 +124,58 @@ class RecommendationsQuery(Filtered):
         Field(description="Leave out movies released in the same year as the source.", examples=[True]),
     ] = False
     mood: _Mood = DEFAULT
+    like: _MovieIds = Field((), description="More movies to find others like, each as important as the first.")
+    unlike: _MovieIds = Field(
+        (), description="Movies to keep away from: half of their mean similarity is taken off."
+    )
+    text: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="What the movies should be about, in a few words; as important as one movie.",
+    )
 
 
-class RecommendationsBody(RecommendationsQuery):
-    """What `POST /recommendations` takes."""
+_NOTHING: tuple[object, ...] = (None, (), [])
 
-    movie_id: _MovieId
+
+class _Seeds(RecommendationsQuery):
+    _ONE_OF: ClassVar[tuple[str, ...]]
+
+    title: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="A movie by its title, found as a search finds it; where several fit about equally well, the "
+        "answer is a 409 with the candidates.",
+    )
+    year: _Year | None = Field(None, description="The year of the movie with this title.")
+
+    @model_validator(mode="after")
+    def _has_one(self) -> Self:
+        if all(getattr(self, name) in _NOTHING for name in self._ONE_OF):
+            raise ValueError(f"one of {', '.join(self._ONE_OF)} is required")
+        if self.year and not self.title:
+            raise ValueError("year is that of a title; year_min and year_max are the filters")
+        return self
+
+
+class SeedsQuery(_Seeds):
+    """What `GET /recommendations` takes: at least one of title, like and text."""
+
+    _ONE_OF = ("title", "like", "text")
+
+    like: _MovieIds = Field(
+        (), description="Movies to find others like, each as important as the other.", examples=[["<movie_id>"]]
+    )
+
+
+class RecommendationsBody(_Seeds):
+    """What `POST /recommendations` takes: at least one of movie_id, title, like and text."""
+
+    _ONE_OF = ("movie_id", "title", "like", "text")
+
+    movie_id: int | None = Field(None, description="A movie's id, as searches give it.", examples=["<movie_id>"])
 
 
 class BatchBody(Asked):
@@ -181,9 +227,9 @@ class ScoredMovie(Movie):
 
 
 class Recommendations(BaseModel):
-    """Movies like one movie."""
+    """Movies like what was asked about."""
 
-    movie_id: int
+    movie_id: int | None = Field(description="The movie that was asked about, the first of several; null for none.")
     recommendations: list[ScoredMovie] = Field(
         description="Best first, ties by movie_id, never the movie itself. Where the catalogue has votes, best is by "
         "similarity times what the mood makes of them."
@@ -318,6 +364,15 @@ class ProblemError(BaseModel):
     type: str
 
 
+class Candidate(BaseModel):
+    """A movie that may have been meant."""
+
+    movie_id: int
+    title: str
+    release_date: str
+    directors: list[str]
+
+
 class ProblemAnswer(BaseModel):
     """Every error looks like this (RFC 9457)."""
 
@@ -327,3 +382,4 @@ class ProblemAnswer(BaseModel):
     detail: str = Field(description="What was wrong, and what to do.")
     request_id: str
     errors: list[ProblemError] | None = Field(None, description="Each wrong value, of a 422.")
+    candidates: list[Candidate] | None = Field(None, description="The movies that fit a title, of a 409.")

@@ -9,12 +9,17 @@ import numpy as np
 
 from recsys_api.cache import Cache
 from recsys_api.catalog import EVERYTHING, Catalog, Facets, Filters
-from recsys_api.errors import MovieNotFound
+from recsys_api.errors import AmbiguousTitle, Candidate, MovieNotFound, TitleNotFound
 from recsys_api.model.kernel import ALL, Int32s
 from recsys_api.model.mood import DEFAULT, Mood
 from recsys_api.model.search import Search
+from recsys_api.model.seeds import Seeds
 from recsys_api.model.similar import Answer, Lookup, Similar
 from recsys_api.model.store import Model
+
+_MOST_CANDIDATES = 10
+_ABOUT_EQUAL = 0.02
+"""Titles whose match scores are less apart than this fit about equally well: half of what another year costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +64,52 @@ class Recommender:
 
     def recommend(
         self,
-        movie_id: int,
-        *,
+        *movie_ids: int,
+        unlike: Sequence[int] = (),
+        text: str = "",
         top_k: int = 10,
         min_similarity: float = 0.0,
         exclude_same_year: bool = False,
         mood: Mood = DEFAULT,
         filters: Filters = EVERYTHING,
     ) -> Answer:
-        """The `top_k` best movies for `movie_id` and their similarity, ties by movie_id, never the movie itself.
+        """The `top_k` best movies for `movie_ids` and their similarity, ties by movie_id, never one of them.
 
-        Best by similarity times what the `mood` makes of each movie's votes. Only movies of at least `min_similarity`
-        that meet the `filters` and, if asked, are of another year than the movie's; fewer than `top_k` only where the
-        catalogue has no more. Raises MovieNotFound, and UnknownValue for a filter.
+        Similarity is to the movies of `movie_ids` and the words of `text` on the whole, less that to the movies of
+        `unlike`; at least one movie or word is needed. Best is by similarity times what the `mood` makes of each
+        movie's votes. Only movies of at least `min_similarity` that meet the `filters` and, if asked, are of another
+        year than the movies'; fewer than `top_k` only where the catalogue has no more. Raises MovieNotFound, and
+        UnknownValue for a filter.
         """
-        lookup = Lookup(self.catalog.row(movie_id), top_k, min_similarity, exclude_same_year, mood, filters)
+        seeds = Seeds(self._rows(movie_ids), self._rows(unlike), text)
+        lookup = Lookup(seeds, top_k, min_similarity, exclude_same_year, mood, filters)
         return self.cache.get(lookup, lambda: self._similar.find(lookup))
+
+    def _rows(self, movie_ids: Sequence[int]) -> tuple[int, ...]:
+        """Each movie once and in the order of rows, so that the same question is one look-up however it is asked."""
+        if len(movie_ids) < 2:
+            return tuple([self.catalog.row(movie_id) for movie_id in movie_ids])
+        return tuple(sorted({self.catalog.row(movie_id) for movie_id in movie_ids}))
+
+    def movie_titled(self, title: str, *, year: int = 0) -> int:
+        """The movie_id of the movie that `title` names, perhaps mistyped, as a search would find it first.
+
+        A `year` tells namesakes apart. Raises TitleNotFound, and AmbiguousTitle where several fit about equally well.
+        """
+        hits = self._model.titles.search(f"{title} {year}" if year else title, _MOST_CANDIDATES)
+        if not hits:
+            raise TitleNotFound(title)
+        fitting = [hit.row for hit in hits if hit.score > hits[0].score - _ABOUT_EQUAL]
+        if len(fitting) > 1:
+            raise AmbiguousTitle(title, [self._candidate(row) for row in fitting])
+        return int(self.catalog.movie_ids[fitting[0]])
+
+    def _candidate(self, row: int) -> Candidate:
+        movie = self.catalog.movie(row)
+        return {
+            "movie_id": movie.movie_id, "title": movie.title, "release_date": movie.release_date,
+            "directors": list(movie.directors),
+        }  # fmt: skip
 
     def recommend_many(
         self, movie_ids: Sequence[int], *, top_k: int = 10, min_similarity: float = 0.0

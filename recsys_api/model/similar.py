@@ -7,15 +7,20 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys_api.catalog import EVERYTHING, Facets, Filters
+from recsys_api.model import seeds
 from recsys_api.model.kernel import Int32s, Mask, Scores
 from recsys_api.model.mood import DEFAULT, MOODS, Mood
+from recsys_api.model.seeds import Seeds
 from recsys_api.model.store import Model
+
+_ANYTHING = float(np.finfo(np.float32).tiny)
+"""The least similarity that is more than none."""
 
 
 class Lookup(NamedTuple):
     """What the answer of a similarity look-up depends on; the key of the cache."""
 
-    row: int
+    seeds: Seeds
     top_k: int
     min_similarity: float
     exclude_same_year: bool
@@ -42,11 +47,13 @@ class Similar:
     def find(self, lookup: Lookup) -> Answer:
         """The best movies for `lookup`. Raises UnknownValue for a filter that names what the catalogue does not have.
 
-        Best is by similarity times the mood's multiplier, ties by row.
+        Best is by similarity times the mood's multiplier, ties by row. Movies that are no nearer than the unliked ones
+        push them away, and movies without anything that a text alone asks for, are left out.
         """
         factors = self._model.multipliers[MOODS.index(lookup.mood)]
-        if lookup.filters == EVERYTHING and (lookup.mood == DEFAULT or not factors.size):
-            rows, scores = self._model.neighbours.rows[lookup.row], self._model.neighbours.scores[lookup.row]
+        (likes, unlikes, text), in_default_mood = lookup.seeds, lookup.mood == DEFAULT or not factors.size
+        if in_default_mood and len(likes) == 1 and not unlikes and not text and lookup.filters == EVERYTHING:
+            rows, scores = self._model.neighbours.rows[likes[0]], self._model.neighbours.scores[likes[0]]
             if not lookup.min_similarity and not lookup.exclude_same_year and lookup.top_k <= rows.size:
                 return Answer(rows[: lookup.top_k].copy(), scores[: lookup.top_k].copy())
             chosen = self._kept(lookup, rows, scores)
@@ -59,10 +66,14 @@ class Similar:
     def _kept(self, lookup: Lookup, rows: Int32s, scores: Scores) -> npt.NDArray[np.intp]:
         """The places in a movie's row of the table that meet what was asked, at most as many as were asked for."""
         keep = scores >= np.float32(lookup.min_similarity)
-        years = self._model.catalog.years
-        if lookup.exclude_same_year and years[lookup.row]:
-            keep &= years[rows] != years[lookup.row]
+        if lookup.exclude_same_year:
+            keep &= self._of_other_years(lookup, self._model.catalog.years[rows])
         return np.flatnonzero(keep)[: lookup.top_k]
+
+    def _of_other_years(self, lookup: Lookup, years: npt.NDArray[np.int16]) -> Mask:
+        """Which of `years` are not a year of the liked movies."""
+        of_liked = self._model.catalog.years[list(lookup.seeds.likes)]
+        return ~np.isin(years, of_liked[of_liked > 0])
 
     def _has_all_of(self, lookup: Lookup, rows: Int32s, scores: Scores, factors: Scores) -> bool:
         """Whether no movie that is missing in the table's row can be similar enough."""
@@ -76,21 +87,22 @@ class Similar:
     def _compute(self, lookup: Lookup, factors: Scores) -> Answer:
         index = self._model.index
         allowed = self._allowed(lookup)
-        features, weights = index.features_of(lookup.row)
+        asked = seeds.query(self._model, lookup.seeds)
+        lowest = max(lookup.min_similarity, 0.0 if lookup.seeds.likes else _ANYTHING)
         rows, scores = index.top_k(
-            features, weights, lookup.top_k, lowest=lookup.min_similarity, allowed=allowed, factors=factors
-        )
+            asked.features, asked.weights, lookup.top_k,
+            scale=asked.scale, lowest=lowest, allowed=allowed, factors=factors,
+        )  # fmt: skip
         if rows.size == lookup.top_k and lookup.filters == EVERYTHING:
             return Answer(rows, scores)
-        if lookup.min_similarity:
-            allowed = index.reaching(features, weights, lowest=lookup.min_similarity, allowed=allowed)
+        if lowest or lookup.seeds.unlikes:
+            allowed = index.reaching(asked.features, asked.weights, scale=asked.scale, lowest=lowest, allowed=allowed)
         return Answer(rows, scores, int(np.count_nonzero(allowed)))
 
     def _allowed(self, lookup: Lookup) -> Mask:
         """Which movies may be in the answer, whatever their similarity: bool [N]."""
         allowed = self._facets.allowed(lookup.filters)
-        years = self._model.catalog.years
-        if lookup.exclude_same_year and years[lookup.row]:
-            allowed &= years != years[lookup.row]
-        allowed[lookup.row] = False
+        if lookup.exclude_same_year:
+            allowed &= self._of_other_years(lookup, self._model.catalog.years)
+        allowed[[*lookup.seeds.likes, *lookup.seeds.unlikes]] = False
         return allowed

@@ -21,12 +21,14 @@ _MOST_PHRASES = 30
 
 
 class Query(NamedTuple):
-    """A text as features: what SimilarityIndex.top_k takes, and its scale."""
+    """What SimilarityIndex.top_k takes, and its scale.
+
+    The scale of a text makes the best possible score 1, however few fields the text speaks to.
+    """
 
     features: Int32s
-    weights: Weights
+    weights: Weights | Int32s
     scale: float
-    """Makes the best possible score 1, however few fields the text speaks to."""
 
 
 class _Matches(NamedTuple):
