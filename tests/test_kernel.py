@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array, csr_matrix
 from sparse_dot_topn import sp_matmul_topn
 
-from recsys_api.model.kernel import NOBODY, WEIGHT_ONE, SimilarityIndex, quantise
+from recsys_api.model.kernel import WEIGHT_ONE, SimilarityIndex, quantise
+from recsys_api.model.neighbours import NOBODY, neighbours
 
 
 def random_index(seed: int, rows: int, features: int) -> tuple[SimilarityIndex, np.ndarray]:
@@ -70,9 +71,9 @@ def test_factors_order_the_floor_leaves_out_and_one_copy_stands_for_all(
 def test_the_table_of_neighbours_equals_one_look_up_after_another(seed: int, rows: int, k: int, plain: bool) -> None:
     index, _ = random_index(seed, rows, 12)
     draw = np.random.default_rng(seed)
-    factors = np.zeros(0, dtype=np.float32) if plain else draw.uniform(0.5, 3, rows).astype(np.float32)
-    copies = np.zeros(0, dtype=np.int32) if plain else draw.integers(-1, rows, rows).astype(np.int32)
-    table = index.neighbours(k, factors=factors, copies=copies, threads=2)
+    factors = np.ones(rows, dtype=np.float32) if plain else draw.uniform(0.5, 3, rows).astype(np.float32)
+    copies = np.full(rows, -1, dtype=np.int32) if plain else draw.integers(-1, rows, rows).astype(np.int32)
+    table = neighbours(index, k, factors=factors, copies=copies, threads=2)
     assert table.rows.shape == (rows, min(k, rows - 1))
     for row in range(rows):
         alone = index.top_k(*index.features_of(row), k, excluded=row, factors=factors, copies=copies)
@@ -86,7 +87,7 @@ def test_scores_agree_with_sparse_dot_topn_on_3000_rows() -> None:
     index, weights = random_index(7, 3000, 400)
     matrix = csr_matrix(weights.astype(np.float64) / WEIGHT_ONE)
     theirs = sp_matmul_topn(matrix, matrix.T.tocsr(), top_n=11, sort=True)
-    ours = index.neighbours(10)
+    ours = neighbours(index, 10)
     for row in range(0, 3000, 17):
         others = dict(zip(theirs[row].indices, theirs[row].data, strict=True))
         others.pop(row, None)
@@ -105,7 +106,7 @@ def test_a_row_is_as_similar_to_itself_as_to_its_double_and_never_more_than_one(
 def test_progress_is_told_of_every_row() -> None:
     index, _ = random_index(1, 1500, 20)
     told: list[int] = []
-    index.neighbours(3, threads=2, progress=told.append)
+    neighbours(index, 3, threads=2, progress=told.append)
     assert sum(told) == 1500
 
 
@@ -116,4 +117,4 @@ def test_what_progress_raises_ends_the_work() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        index.neighbours(3, threads=2, progress=interrupt)
+        neighbours(index, 3, threads=2, progress=interrupt)

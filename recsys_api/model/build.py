@@ -8,6 +8,7 @@ from recsys_api.errors import CatalogError
 from recsys_api.model import features, mood
 from recsys_api.model.fields import FIELDS, MAX_FEATURES
 from recsys_api.model.kernel import SimilarityIndex
+from recsys_api.model.neighbours import neighbours as nearest
 from recsys_api.model.store import Model
 from recsys_api.model.titles import TitleIndex
 from recsys_api.model.vocabulary import Vocabulary
@@ -59,7 +60,7 @@ def build(
 
     progress("neighbours", 0, len(catalog))
     multipliers = mood.multipliers(catalog.votes)
-    table = index.neighbours(neighbours, factors=multipliers[mood.MOODS.index(mood.DEFAULT)], progress=on_block)
+    table = nearest(index, neighbours, factors=multipliers[mood.MOODS.index(mood.DEFAULT)], progress=on_block)
     return Model(
         catalog=catalog,
         index=index,

@@ -8,10 +8,7 @@ assume short queries (see arXiv 2110.11540 for the comparison on learned sparse 
 """
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,10 +21,8 @@ if TYPE_CHECKING:
 
 WEIGHT_ONE = 1 << 15
 """The integer that stands for the weight 1.0."""
-_UNIT = 1 / float(WEIGHT_ONE) ** 2
-NOBODY = -1
-"""Fills up a row of the table of neighbours where the catalogue has not so many."""
-_BLOCK_ROWS = 512
+UNIT = 1 / float(WEIGHT_ONE) ** 2
+"""What one product of two such integers is worth."""
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -146,39 +141,12 @@ def _select(
     return count
 
 
-@njit(
-    types.void(
-        types.int64, types.int64, _OFFSETS, _IDS, _WEIGHTS, _OFFSETS, _IDS, _WEIGHTS, _FACTORS, types.float32, _IDS,
-        _COUNTER, types.int32[:, ::1], types.float32[:, ::1],
-    ),
-    nogil=True,
-    cache=True,
-)  # fmt: skip
-def _neighbours_block(  # noqa: PLR0917 - compiled code takes arrays, not the objects that hold them
-    start: int, stop: int,
-    row_offsets: Int64s, features: Int32s, weights: Weights,
-    offsets: Int64s, rows: Int32s, row_weights: Weights, factors: Scores, greatest: np.float32, copies: Int32s,
-    totals: Int32s, best_rows: Int32s, best_scores: Scores,
-) -> None:  # fmt: skip
-    """The best rows for each of the rows start..stop and their similarity; NOBODY where there are not so many."""
-    everything = np.zeros(0, dtype=np.bool_)
-    for row in range(start, stop):
-        first, last = row_offsets[row], row_offsets[row + 1]
-        rows_found, scores = best_rows[row - start], best_scores[row - start]
-        _accumulate(features[first:last], weights[first:last], offsets, rows, row_weights, totals)
-        count = _select(
-            totals, np.float32(_UNIT), np.float32(0), everything, row, factors, greatest, copies, rows_found, scores
-        )
-        for i in range(count):
-            scores[i] = _similarity(totals[rows_found[i]], np.float32(_UNIT))
-        rows_found[count:] = NOBODY
-        scores[count:] = 0
-
-
 ALL: Mask = np.zeros(0, dtype=np.bool_)
 """Allows every row."""
-_EVEN: Scores = np.zeros(0, dtype=np.float32)
-_NO_COPIES: Int32s = np.zeros(0, dtype=np.int32)
+EVEN: Scores = np.zeros(0, dtype=np.float32)
+"""No factors: similarity alone orders."""
+NO_COPIES: Int32s = np.zeros(0, dtype=np.int32)
+"""No row is a copy of another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +205,8 @@ class SimilarityIndex:
         lowest: float = 0.0,
         allowed: Mask = ALL,
         excluded: int = -1,
-        factors: Scores = _EVEN,
-        copies: Int32s = _NO_COPIES,
+        factors: Scores = EVEN,
+        copies: Int32s = NO_COPIES,
     ) -> TopK:
         """The best `k` rows for a query, or all where there are fewer; rows of similarity 0 count too.
 
@@ -253,7 +221,7 @@ class SimilarityIndex:
         _accumulate(features, weights, self.offsets, self.rows, self.weights, totals)
         rows = np.empty(min(k, self.shape[0]), dtype=np.int32)
         ordered_by = np.empty(rows.size, dtype=np.float32)
-        unit = np.float32(scale * _UNIT)
+        unit = np.float32(scale * UNIT)
         greatest = factors.max() if factors.size else np.float32(1)
         count = _select(
             totals, unit, np.float32(lowest), allowed, excluded, factors, greatest, copies, rows, ordered_by
@@ -272,49 +240,9 @@ class SimilarityIndex:
         """The rows of `allowed` bool [N] whose similarity to a query is at least `lowest`; see top_k."""
         totals = self._totals()
         _accumulate(features, weights, self.offsets, self.rows, self.weights, totals)
-        similarity = np.minimum(totals.astype(np.float32) * np.float32(scale * _UNIT), np.float32(1))
+        similarity = np.minimum(totals.astype(np.float32) * np.float32(scale * UNIT), np.float32(1))
         reached: Mask = allowed & (similarity >= np.float32(lowest))
         return reached
-
-    def neighbours(
-        self,
-        k: int,
-        *,
-        factors: Scores = _EVEN,
-        copies: Int32s = _NO_COPIES,
-        threads: int = 0,
-        progress: Callable[[int], None] | None = None,
-    ) -> TopK:
-        """Every row's best `k` other rows: int32 and float32 arrays of shape [N, min(k, N - 1)].
-
-        `factors` and `copies` are those of top_k; NOBODY fills up where copies leave fewer. `threads` 0 means one a
-        processor. `progress` is told how many rows each finished block had.
-        """
-        n = self.shape[0]
-        shape = (n, min(k, n - 1))
-        rows, scores = np.empty(shape, dtype=np.int32), np.empty(shape, dtype=np.float32)
-        greatest = factors.max() if factors.size else np.float32(1)
-
-        def fill(start: int) -> int:
-            stop = min(start + _BLOCK_ROWS, n)
-            _neighbours_block(
-                start, stop, self.row_offsets, self.row_features, self.row_weights,
-                self.offsets, self.rows, self.weights, factors, greatest, copies,
-                self._totals(), rows[start:stop], scores[start:stop],
-            )  # fmt: skip
-            return stop - start
-
-        with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-            futures = [pool.submit(fill, start) for start in range(0, n, _BLOCK_ROWS)]
-            try:
-                for future in futures:
-                    done = future.result()
-                    if progress is not None:
-                        progress(done)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-        return TopK(rows, scores)
 
     def _totals(self) -> Int32s:
         """This thread's accumulator, int32 [N]."""
