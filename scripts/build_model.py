@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 import resource
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -21,8 +24,9 @@ from recsys_api.catalog import Movie
 from recsys_api.catalog.readers import SOURCES, read
 from recsys_api.errors import RecsysError
 from recsys_api.model import store
-from recsys_api.model.build import NEIGHBOURS, build
+from recsys_api.model.build import NEIGHBOURS, Ranking, build
 from recsys_api.model.fields import FIELDS, MAX_FEATURES
+from recsys_api.model.neighbours import neighbours
 from recsys_api.model.recommender import Recommender
 
 _SAMPLES = 3
@@ -56,12 +60,13 @@ def _build(arguments: argparse.Namespace) -> int:
     if arguments.strict and report.rows_dropped:
         print(f"error: {report.rows_dropped:,} rows were dropped, and --strict allows none.", file=sys.stderr)
         return 1
-    with _Steps(quiet=arguments.quiet) as steps:
+    with _ranking(arguments.scheduler) as rank, _Steps(quiet=arguments.quiet) as steps:
         model = build(
             movies,
             source=arguments.source,
             max_features=arguments.max_features,
             neighbours=arguments.neighbours,
+            rank=rank,
             progress=steps,
         )
     seconds |= steps.seconds
@@ -73,6 +78,23 @@ def _build(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         raise _Saved(folder) from None
     return 0
+
+
+@contextmanager
+def _ranking(scheduler: str | None) -> Iterator[Ranking]:
+    """What finds the table of neighbours: this process, or the cluster of `scheduler`."""
+    if scheduler is None:
+        yield neighbours
+        return
+    try:
+        from scripts import cluster  # noqa: PLC0415 - an optional requirement
+    except ImportError as error:
+        raise RecsysError(
+            f"--scheduler needs what requirements-cluster.txt pins ({error}): "
+            ".venv/bin/python -m pip install -r requirements-cluster.txt"
+        ) from error
+    with cluster.cluster(scheduler) as client:
+        yield partial(cluster.neighbours, client)
 
 
 class _Saved(Exception):
@@ -159,6 +181,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--neighbours", type=_positive, default=NEIGHBOURS, help=f"nearest kept of each (default: {NEIGHBOURS})"
     )
+    parser.add_argument(
+        "--scheduler",
+        type=_scheduler,
+        metavar="ADDRESS",
+        help="find the nearest on a Dask cluster: tcp://host:8786, tls://host:8786, or local[:N], N processes of"
+        " this machine; needs requirements-cluster.txt; see docs/scaling.md",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bars; without a terminal there are none")
     return parser.parse_args(argv)
 
@@ -168,6 +197,12 @@ def _mapping(text: str) -> tuple[str, str]:
     if not (ours and equals and theirs):
         raise argparse.ArgumentTypeError(f"{text!r} is not OURS=THEIRS, as in title=name")
     return ours, theirs
+
+
+def _scheduler(text: str) -> str:
+    if not re.fullmatch(r"local(:[1-9]\d*)?|(tcp|tls)://[^\s/]+:\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not tcp://host:port, tls://host:port, local or local:N")
+    return text
 
 
 def _positive(text: str) -> int:

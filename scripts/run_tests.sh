@@ -7,7 +7,7 @@ if [ "${1:-}" = "--help" ] || [ "${1:-}" = "-h" ]; then
     cat <<'HELP'
 Usage: scripts/run_tests.sh [pytest arguments]
 
-Sets up .venv with requirements.txt and requirements-dev.txt, then runs ruff, mypy and pytest.
+Sets up .venv with requirements.txt, requirements-dev.txt and requirements-cluster.txt, then runs ruff, mypy and pytest.
 
 Examples:
   scripts/run_tests.sh                      everything
@@ -25,7 +25,7 @@ fi
 
 source scripts/setup_venv.sh
 source scripts/setup_servers.sh
-setup_venv requirements.txt requirements-dev.txt
+setup_venv requirements.txt requirements-dev.txt requirements-cluster.txt
 setup_servers prometheus prometheus-alertmanager prometheus-node-exporter
 
 .venv/bin/python -m ruff check .

@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from recsys_api.catalog import Catalog, Movie
 from recsys_api.errors import CatalogError
 from recsys_api.model import features, mood
 from recsys_api.model.fields import FIELDS, MAX_FEATURES
-from recsys_api.model.kernel import SimilarityIndex
+from recsys_api.model.kernel import Scores, SimilarityIndex, TopK
 from recsys_api.model.neighbours import neighbours as nearest
 from recsys_api.model.store import Model
 from recsys_api.model.titles import TitleIndex
@@ -21,6 +22,15 @@ Progress = Callable[[str, int, int], None]
 """Told a step's name, how much of it is done and how much there is."""
 
 
+class Ranking(Protocol):
+    """What finds the table of neighbours: `neighbours.neighbours`, or the same on other machines."""
+
+    def __call__(
+        self, index: SimilarityIndex, k: int, *, factors: Scores, progress: Callable[[int], None]
+    ) -> TopK:
+        """Every row's best `k` other rows; see neighbours.neighbours."""
+
+
 def build(
     movies: Iterable[Movie],
     *,
@@ -28,6 +38,7 @@ def build(
     max_features: int = MAX_FEATURES,
     neighbours: int = NEIGHBOURS,
     weights: Weights = SHIPPED,
+    rank: Ranking = nearest,
     progress: Progress = lambda step, done, total: None,
 ) -> Model:
     """The model of `movies`, in memory. Raises CatalogError for fewer than two movies or a movie_id given twice."""
@@ -60,7 +71,7 @@ def build(
 
     progress("neighbours", 0, len(catalog))
     multipliers = mood.multipliers(catalog.votes)
-    table = nearest(index, neighbours, factors=multipliers[mood.MOODS.index(mood.DEFAULT)], progress=on_block)
+    table = rank(index, neighbours, factors=multipliers[mood.MOODS.index(mood.DEFAULT)], progress=on_block)
     return Model(
         catalog=catalog,
         index=index,

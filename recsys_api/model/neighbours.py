@@ -8,11 +8,13 @@ similarities, in the same whole numbers as a look-up's.
 """
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,6 +148,17 @@ def neighbours(
             pool.shutdown(cancel_futures=True)
             raise
     return table
+
+
+def block_of(arrays: Mapping[str, Any], start: int, k: int) -> tuple[Int32s, Scores]:
+    """`Arrangement(**arrays).block(start, k)` in plain arrays: the step that other processes are asked for."""
+    rows, scores = Arrangement(**arrays).block(start, k)
+    return rows, scores
+
+
+def code_version() -> str:
+    """What tells apart the versions of the code that finds neighbours."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 def _generate_reaching(
