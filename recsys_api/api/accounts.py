@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -10,6 +10,7 @@ from flask import request
 
 from recsys_api.catalog import Catalog
 from recsys_api.errors import MovieNotFound, RequestError, TitleNotFound
+from recsys_api.metrics.requests import ENDPOINT
 from recsys_api.model.similar import Answer
 from recsys_api.serving import serving
 
@@ -19,8 +20,8 @@ class recommending:  # noqa: N801 - reads as a verb at its place: with recommend
 
     def __init__(self, top_k: int) -> None:
         self._metrics = serving().metrics
-        self._endpoint = str(request.url_rule)
-        self._metrics["recommendation_request_size"](self._endpoint).observe(top_k)
+        self._endpoint: str = request.environ[ENDPOINT]
+        self._asked = self._metrics["recommendation_request_size"](self._endpoint).observed(top_k)
 
     def __enter__(self) -> recommending:
         self._begun = time.perf_counter()
@@ -31,20 +32,26 @@ class recommending:  # noqa: N801 - reads as a verb at its place: with recommend
     ) -> None:
         if kind is None:
             seconds = time.perf_counter() - self._begun
-            self._metrics["recommendation_model_inference_duration_seconds"](self._endpoint).observe(seconds)
-        elif not issubclass(kind, RequestError):
+            taken = self._metrics["recommendation_model_inference_duration_seconds"](self._endpoint).observed(seconds)
+            self._metrics.change([*self._asked, *taken])
+            return
+        self._metrics.change(self._asked)
+        if not issubclass(kind, RequestError):
             self._count("not_found" if issubclass(kind, (MovieNotFound, TitleNotFound)) else "error", 1)
 
-    def asked_about(self, catalog: Catalog, movie_id: int) -> None:
-        """Note which genres interest people."""
-        for genre in catalog.genres_of(catalog.row(movie_id)):
-            self._metrics["recommendation_requested_genre_total"](genre).inc(1)
-
-    def gave(self, answer: Answer) -> None:
-        """Note the movies of one list."""
+    def gave(self, answer: Answer, catalog: Catalog, movie_ids: Sequence[int]) -> None:
+        """Note the movies of one list, and which genres interest people: those of the movies that were asked about."""
         scores = answer.scores.tolist()
-        self._count("success", len(scores)) if scores else self._count("empty", 1)
-        self._metrics["recommendation_similarity_score"](self._endpoint).observe_all(scores)
+        given = self._metrics["recommendations_generated_total"](self._endpoint, "success" if scores else "empty")
+        by_genre = self._metrics["recommendation_requested_genre_total"]
+        similarities = self._metrics["recommendation_similarity_score"](self._endpoint)
+        self._metrics.change(
+            [
+                (given, len(scores) or 1),
+                *[(by_genre(genre), 1) for id_ in movie_ids for genre in catalog.genres_of(catalog.row(id_))],
+                *similarities.all_observed(scores),
+            ]
+        )
 
     def missed(self, movies: int) -> None:
         """Note movies that do not exist, asked about in a batch."""

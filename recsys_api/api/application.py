@@ -89,6 +89,11 @@ class Application(Flask):
             answer = self.handle_user_exception(error)
         return answer if isinstance(answer, Response) else self.make_response(answer)
 
+    def do_teardown_request(self, *error: BaseException | None) -> None:
+        """After a request: what is to be called then, if anything is."""
+        if self.teardown_request_funcs:
+            super().do_teardown_request(*error)
+
     def dispatch_request(self) -> Any:
         """What the view of the request at hand gives."""
         request = request_ctx.request

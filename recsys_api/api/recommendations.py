@@ -46,8 +46,7 @@ def batch(asked: schemas.BatchBody) -> Response:
             asked.movie_ids, top_k=asked.top_k, min_similarity=asked.min_similarity
         )
     for movie_id, answer in found.items():
-        account.asked_about(recommender.catalog, movie_id)
-        account.gave(answer)
+        account.gave(answer, recommender.catalog, [movie_id])
     account.missed(len(unknown))
     return answers.from_model(
         {
@@ -84,9 +83,7 @@ def _recommend(
             mood=asked.mood,
             filters=asked.filters,
         )
-    for liked in movie_ids:
-        account.asked_about(recommender.catalog, liked)
-    account.gave(answer)
+    account.gave(answer, recommender.catalog, movie_ids)
     return answers.from_model(
         {
             "movie_id": movie_ids[0] if movie_ids else None,

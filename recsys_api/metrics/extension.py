@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -59,6 +60,9 @@ class CacheFacts(Protocol):
     def generation(self) -> int: ...
 
 
+Change = tuple[Any, float]
+"""A counter, a gauge or a part of a histogram, and what is to be added to it."""
+
 Known = Mapping[str, Callable[[], Collection[str]]]
 """Of labels whose values are known only when the service runs, the values that they may have now."""
 
@@ -101,31 +105,31 @@ class Instrument:
 
 
 class QuickHistogram:
-    """A histogram of prometheus_client, observed without its checks, and many values at once."""
+    """A histogram of prometheus_client, observed without its checks."""
 
     __slots__ = ("_bounds", "_buckets", "_sum")
 
     def __init__(self, histogram: Any) -> None:
         self._bounds: list[float] = histogram._upper_bounds
-        self._buckets: list[Callable[[float], None]] = [bucket.inc for bucket in histogram._buckets]
-        self._sum: Callable[[float], None] = histogram._sum.inc
+        self._buckets: list[Any] = histogram._buckets
+        self._sum = histogram._sum
 
     def observe(self, value: float) -> None:
         """Count one value."""
-        self._sum(value)
-        self._buckets[bisect_left(self._bounds, value)](1)
+        self._sum.inc(value)
+        self._buckets[bisect_left(self._bounds, value)].inc(1)
 
-    def observe_all(self, observed: Sequence[float]) -> None:
-        """Count many values: each bucket is written once, however many fall there."""
+    def observed(self, value: float) -> list[Change]:
+        """What `observe` changes, for `Metrics.change`."""
+        return [(self._sum, value), (self._buckets[bisect_left(self._bounds, value)], 1)]
+
+    def all_observed(self, observed: Sequence[float]) -> list[Change]:
+        """The same for many values: each bucket changes once, however many fall there."""
         if not observed:
-            return
-        counts: dict[int, int] = {}
-        for value in observed:
-            bucket = bisect_left(self._bounds, value)
-            counts[bucket] = counts.get(bucket, 0) + 1
-        self._sum(sum(observed))
-        for bucket, count in counts.items():
-            self._buckets[bucket](count)
+            return []
+        bounds = self._bounds
+        counts = Counter([bisect_left(bounds, value) for value in observed])
+        return [(self._sum, sum(observed)), *[(self._buckets[bucket], count) for bucket, count in counts.items()]]
 
 
 def _quick(metric: Any) -> Any:
@@ -143,6 +147,8 @@ class Metrics(PrometheusMetrics):  # type: ignore[misc]  # the exporter ships no
 
     def __init__(self, folder: Path, *, cache_generation: Callable[[], int] = lambda: 0) -> None:
         self.slots = Slots(folder)
+        self.change: Callable[[Iterable[Change]], None] = self.slots.change
+        """Count several things at once, which costs less than one by one."""
         self._files = Files(folder, leave_out=MASTER)
         self._generation = cache_generation
         disable_created_metrics()  # type: ignore[no-untyped-call]  # when a series began says nothing here
@@ -158,6 +164,7 @@ class Metrics(PrometheusMetrics):  # type: ignore[misc]  # the exporter ships no
         self._cpu_of_ended_workers = prometheus_client.Counter(
             "worker_cpu_seconds_total", CATALOGUE["worker_cpu_seconds_total"].help, ["worker"], registry=self.registry
         )
+        self._cache_hit: Callable[[float], None] = self["recommendation_cache_hits_total"]().inc
         for definition in CATALOGUE.values():
             self._create_closed(definition)
         self._derived = Derived(self.slots, cache_generation)
@@ -229,7 +236,7 @@ class Metrics(PrometheusMetrics):  # type: ignore[misc]  # the exporter ships no
     def count_cache_event(self, event: Literal["hit", "miss", "eviction"], state: CacheFacts) -> None:
         """Count a hit, a miss or an eviction of this process's similarity cache."""
         if event == "hit":
-            self["recommendation_cache_hits_total"]().inc(1)
+            self._cache_hit(1)
             return
         name = "recommendation_cache_misses_total" if event == "miss" else "recommendation_cache_evictions_total"
         self[name]().inc(1)

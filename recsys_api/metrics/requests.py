@@ -43,12 +43,13 @@ class Accounting:
         self._failed = failed
         self.finished = finished
         self.note = metrics.slots.note
-        self.in_progress: Callable[[float], None] = metrics["http_requests_in_progress"]().inc
+        self.change = metrics.change
+        self.in_progress = metrics["http_requests_in_progress"]()
         self._requests = metrics["http_requests_total"]
         self._durations = metrics["http_request_duration_seconds"]
         self._errors = metrics["recommendation_model_errors_total"]
-        self._count: dict[tuple[str, str, int], Callable[[float], None]] = {}
-        self._observe: dict[tuple[str, str], Callable[[float], None]] = {}
+        self._counters: dict[tuple[str, str, int], Any] = {}
+        self._histograms: dict[tuple[str, str], Any] = {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         asked.set(True)
@@ -81,18 +82,19 @@ class Accounting:
     def count(self, request: _Request) -> None:
         """Count one answer."""
         key = request.method, request.environ[ENDPOINT], request.status
-        count = self._count.get(key)
-        if count is None:
-            count = self._count[key] = self._requests(*key[:2], str(request.status)).inc
-        count(1)
+        counter = self._counters.get(key)
+        if counter is None:
+            counter = self._counters[key] = self._requests(*key[:2], str(request.status))
+        counter.inc(1)
 
-    def time(self, request: _Request, seconds: float) -> None:
-        """Note how long one answer took."""
+    def end(self, request: _Request, seconds: float) -> None:
+        """Note that one answer is gone, and how long it took."""
         key = request.method, request.environ[ENDPOINT]
-        observe = self._observe.get(key)
-        if observe is None:
-            observe = self._observe[key] = self._durations(*key).observe
-        observe(seconds)
+        durations = self._histograms.get(key)
+        if durations is None:
+            durations = self._histograms[key] = self._durations(*key)
+        self.change([*durations.observed(seconds), (self.in_progress, -1)])
+        self.note(b"")
 
 
 class _Request:
@@ -113,7 +115,7 @@ class _Request:
         self.status = _UNREPORTED
         environ[ENDPOINT] = UNMATCHED
         accounting.note(note)
-        accounting.in_progress(1)
+        accounting.in_progress.inc(1)
 
     def begin(self) -> None:
         """Make the first part of the answer."""
@@ -140,9 +142,7 @@ class _Request:
     def _end(self) -> None:
         nanoseconds = time.perf_counter_ns() - self._begun
         accounting = self._accounting
-        accounting.time(self, nanoseconds * 1e-9)
-        accounting.in_progress(-1)
-        accounting.note(b"")
+        accounting.end(self, nanoseconds * 1e-9)
         accounting.finished(self.environ, self.status, nanoseconds)
 
 

@@ -12,7 +12,7 @@ import resource
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -64,6 +64,10 @@ class Slots:
         self._values = _values_in_files(folder)
         self.counts_with_others = self._values is not None
         """Whether several processes share the metrics."""
+        self.change: Callable[[Iterable[tuple[Any, float]]], None] = (
+            self._values.change if self._values is not None else _change_each
+        )
+        """Add to several values at once."""
         self.started_at = time.time()
         self._words = memoryview(mmap.mmap(-1, (_EXPECTED + 1) * _WORD_BYTES)).cast("q")
         self._notes = mmap.mmap(-1, MOST_SLOTS * _MOST_NOTES * _NOTE_BYTES)  # only what is written takes memory
@@ -245,6 +249,11 @@ def _values_in_files(folder: Path) -> Values | None:
     in_files = Values(folder, MASTER)
     values.ValueClass = in_files.value_class()
     return in_files
+
+
+def _change_each(changes: Iterable[tuple[Any, float]]) -> None:
+    for value, amount in changes:
+        value.inc(amount)
 
 
 def _children_seconds() -> float:

@@ -6,7 +6,7 @@ the cost of counting. Here the process is told when it becomes another one, and 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,13 @@ class Values:
         with self.lock:
             self._values.append(value)
             value.open(self)
+
+    def change(self, changes: Iterable[tuple[Value, float]]) -> None:
+        """Add to several values at once."""
+        with self.lock:
+            for value, amount in changes:
+                value._value += amount
+                value._file.doubles[value._place] = value._value
 
     def file(self, prefix: str) -> _File:
         """The file of one kind of values."""
