@@ -21,13 +21,15 @@ from recsys_api.model.build import build
 from recsys_api.model.kernel import WEIGHT_ONE
 from recsys_api.model.recommender import Recommender
 from recsys_api.model.store import Model
+from recsys_api.model.titles import fold_title
+from recsys_api.model.variety import MOST_OF_A_SERIES
 from recsys_api.settings import Settings
 from recsys_api.text import fold
 
 ONE = float(WEIGHT_ONE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Oracle:
     """A catalogue with votes, languages and series, and every similarity in it."""
 
@@ -44,12 +46,16 @@ class Oracle:
         return mood.multipliers(votes)[mood.MOODS.index(asked)]
 
     def best(self, row: int, asked: mood.Mood, meets: Callable[[int], bool]) -> list[int]:
-        """Every row that meets what was asked, best first."""
+        """Every row that meets what was asked, best first; of namesakes at most a year apart only the best."""
         scores = self.similarities(row) * self.multiplier(asked)
-        return sorted(
-            (other for other in range(len(self.movies)) if other != row and meets(other)),
-            key=lambda other: (-scores[other], other),
-        )
+        found: list[int] = []
+        years = {fold_title(self.movies[row].title): [self.movies[row].year]}
+        for other in sorted(filter(meets, range(len(self.movies))), key=lambda other: (-scores[other], other)):
+            of_namesakes = years.setdefault(fold_title(self.movies[other].title), [])
+            if all(abs(self.movies[other].year - year) > 1 for year in of_namesakes):
+                found.append(other)
+                of_namesakes.append(self.movies[other].year)
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -334,6 +340,60 @@ def test_seeds_that_are_none_are_a_422(client: FlaskClient, asked: dict[str, Any
 def test_a_seed_that_is_unknown_is_a_404(client: FlaskClient) -> None:
     get(client, "/recommendations/862", 404, like=10**8)
     get(client, "/recommendations", 404, like=862, unlike=10**8)
+
+
+def varied(oracle: Oracle, row: int, top_k: int, diversity: float, asked: Filters) -> tuple[list[int], float]:
+    """Maximal marginal relevance, spelt out over the candidates that are known to be enough."""
+    pool = oracle.best(row, mood.DEFAULT, lambda other: meets(oracle.movies[other], asked))[: max(100, 4 * top_k)]
+    score = oracle.similarities(row) * oracle.multiplier(mood.DEFAULT)
+    dense = oracle.weights[pool].toarray() / ONE
+    pairs = dense @ dense.T
+    greatest = max((float(score[other]) for other in pool), default=0) or 1.0
+    of_series = oracle.model.franchises[pool]
+    chosen: list[int] = []
+    while len(chosen) < top_k:
+        values = {
+            i: (1 - diversity) * float(score[other]) / greatest
+            - diversity * max((pairs[i, j] for j in chosen), default=0)
+            for i, other in enumerate(pool)
+            if i not in chosen and (of_series[i] < 0 or sum(of_series[i] == of_series[j] for j in chosen) < 2)
+        }
+        if not values:
+            break
+        chosen.append(max(values, key=lambda i: (round(values[i], 12), -i)))
+    alike = [pairs[i, j] for i in chosen for j in chosen if i < j]
+    return [pool[i] for i in chosen], 1 - sum(alike) / len(alike) if alike else 1.0
+
+
+@given(
+    row=st.integers(0, 1650), top_k=st.integers(1, 12), diversity=st.sampled_from([0.1, 0.3, 0.5, 0.9, 1.0]),
+    asked=st.sampled_from([Filters(), Filters(genre=("Drama",)), Filters(genre=("Horror",), year_min=1990)]),
+)  # fmt: skip
+@settings(max_examples=20, deadline=None)
+def test_diversity_is_maximal_marginal_relevance_with_few_of_a_series(
+    oracle: Oracle, recommender: Recommender, row: int, top_k: int, diversity: float, asked: Filters
+) -> None:
+    wanted, spread = varied(oracle, row, top_k, diversity, asked)
+    answer = recommender.recommend(
+        oracle.movies[row].movie_id, top_k=top_k, diversity=diversity, filters=asked
+    )
+    assert answer.rows.tolist() == wanted
+    assert answer.variety is not None
+    assert answer.variety.spread == pytest.approx(spread, abs=1e-9)
+
+
+def test_diversity_by_http_lowers_likeness_and_says_by_how_much(client: FlaskClient, oracle: Oracle) -> None:
+    trek = titled(oracle, "Star Trek II: The Wrath of Khan").movie_id
+    plain = get(client, f"/recommendations/{trek}")
+    some, much = (get(client, f"/recommendations/{trek}", diversity=d) for d in (0.05, 0.8))
+    assert "intra_list_diversity" not in plain
+    assert much["intra_list_diversity"] > some["intra_list_diversity"] > 0.3
+
+    def treks(body: dict[str, Any]) -> int:
+        return sum(movie["collection"].startswith("Star Trek") for movie in body["recommendations"])
+
+    assert treks(plain) > treks(some) == MOST_OF_A_SERIES
+    assert len(some["recommendations"]) == len(much["recommendations"]) == 10
 
 
 def get_metric(client: FlaskClient, label: str) -> list[str]:

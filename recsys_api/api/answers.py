@@ -48,6 +48,11 @@ def matched(answer: Answer) -> dict[str, int]:
     return {} if answer.matched < 0 else {"matched": answer.matched}
 
 
+def variety(answer: Answer) -> dict[str, float]:
+    """How much the movies of a list differ that was made to."""
+    return {} if answer.variety is None else {"intra_list_diversity": round(answer.variety.spread, 6)}
+
+
 def mood(asked: schemas.RecommendationsQuery) -> dict[str, Any]:
     """Which mood was asked for, if one was, and whether the catalogue has the votes to follow it."""
     if "mood" not in asked.model_fields_set:

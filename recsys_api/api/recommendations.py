@@ -82,6 +82,7 @@ def _recommend(
             exclude_same_year=asked.exclude_same_year,
             mood=asked.mood,
             filters=asked.filters,
+            diversity=asked.diversity,
         )
     account.gave(answer, recommender.catalog, movie_ids)
     return answers.from_model(
@@ -91,6 +92,7 @@ def _recommend(
             **answers.timed(),
             "model_version": recommender.stats.model_version,
             **answers.matched(answer),
+            **answers.variety(answer),
             **answers.mood(asked),
         }
     )

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from recsys_api.catalog import EVERYTHING, Filters
 from recsys_api.model.mood import DEFAULT, Mood
+from recsys_api.model.variety import MOST_OF_A_SERIES
 
 _FLAGS = frozenset({"true", "false", "1", "0"})
 
@@ -124,6 +125,13 @@ class RecommendationsQuery(Filtered):
         Field(description="Leave out movies released in the same year as the source.", examples=[True]),
     ] = False
     mood: _Mood = DEFAULT
+    diversity: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How much the movies of the list should differ from each other, instead of being as near as can "
+        f"be; above 0 at most {MOST_OF_A_SERIES} are of one series.",
+    )
     like: _MovieIds = Field((), description="More movies to find others like, each as important as the first.")
     unlike: _MovieIds = Field(
         (), description="Movies to keep away from: half of their mean similarity is taken off."
@@ -241,6 +249,10 @@ class Recommendations(BaseModel):
         None,
         description="How many movies meet the filters and the least similarity, the source left out. "
         "Told where there were filters or fewer came than asked for.",
+    )
+    intra_list_diversity: float | None = Field(
+        None,
+        description="1 less the mean similarity of all pairs of the list, where diversity was asked for.",
     )
     mood: Mood | None = Field(None, description="As asked for.")
     mood_applied: bool | None = Field(None, description="Whether the mood made a difference, where one was asked for.")

@@ -6,9 +6,9 @@ from typing import Protocol
 
 from recsys_api.catalog import Catalog, Movie
 from recsys_api.errors import CatalogError
-from recsys_api.model import features, mood
+from recsys_api.model import features, kin, mood
 from recsys_api.model.fields import FIELDS, MAX_FEATURES
-from recsys_api.model.kernel import Scores, SimilarityIndex, TopK
+from recsys_api.model.kernel import Int32s, Scores, SimilarityIndex, TopK
 from recsys_api.model.neighbours import neighbours as nearest
 from recsys_api.model.store import Model
 from recsys_api.model.titles import TitleIndex
@@ -26,7 +26,7 @@ class Ranking(Protocol):
     """What finds the table of neighbours: `neighbours.neighbours`, or the same on other machines."""
 
     def __call__(
-        self, index: SimilarityIndex, k: int, *, factors: Scores, progress: Callable[[int], None]
+        self, index: SimilarityIndex, k: int, *, factors: Scores, copies: Int32s, progress: Callable[[int], None]
     ) -> TopK:
         """Every row's best `k` other rows; see neighbours.neighbours."""
 
@@ -71,12 +71,16 @@ def build(
 
     progress("neighbours", 0, len(catalog))
     multipliers = mood.multipliers(catalog.votes)
-    table = rank(index, neighbours, factors=multipliers[mood.MOODS.index(mood.DEFAULT)], progress=on_block)
+    copies = kin.copies(rows, index, features.columns_of("overview", fitted.terms))
+    factors = multipliers[mood.MOODS.index(mood.DEFAULT)]
+    table = rank(index, neighbours, factors=factors, copies=copies, progress=on_block)
     return Model(
         catalog=catalog,
         index=index,
         neighbours=table,
         multipliers=multipliers,
+        copies=copies,
+        franchises=kin.franchises(rows),
         titles=titles,
         terms=fitted.terms,
         vocabulary=Vocabulary.from_terms(fitted.terms, fitted.idf),

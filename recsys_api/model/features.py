@@ -101,6 +101,16 @@ def _scaled(block: csr_array, by: npt.NDArray[np.float64]) -> csr_array:
     return diags_array(by) @ block
 
 
+def columns_of(name: str, terms: Mapping[str, Sequence[str]]) -> range:
+    """The columns of the field `name`; `terms` are those of all fields, in the order of their columns."""
+    first = 0
+    for field in FIELDS:
+        if field.name == name:
+            break
+        first += len(terms[field.name])
+    return range(first, first + len(terms[name]))
+
+
 def spend(wanted: Mapping[str, int], budget: int) -> dict[str, int]:
     """How many of its `wanted` features each field gets of `budget`.
 

@@ -47,7 +47,7 @@ def _readonly(dtype: Any) -> Any:
     return types.Array(dtype, 1, "C", readonly=True)
 
 
-_OFFSETS, _IDS, _WEIGHTS, _MASK = (_readonly(t) for t in (types.int64, types.int32, types.uint16, types.boolean))
+OFFSETS, IDS, WEIGHTS, _MASK = (_readonly(t) for t in (types.int64, types.int32, types.uint16, types.boolean))
 _COUNTER = types.int32[::1]
 
 
@@ -57,8 +57,8 @@ _FACTORS = _readonly(types.float32)
 
 @njit(
     [
-        types.void(_IDS, _WEIGHTS, _OFFSETS, _IDS, _WEIGHTS, _COUNTER),
-        types.void(_IDS, _QUERY, _OFFSETS, _IDS, _WEIGHTS, _COUNTER),
+        types.void(IDS, WEIGHTS, OFFSETS, IDS, WEIGHTS, _COUNTER),
+        types.void(IDS, _QUERY, OFFSETS, IDS, WEIGHTS, _COUNTER),
     ],
     nogil=True,
     cache=True,
@@ -79,7 +79,7 @@ def _similarity(total: np.int32, unit: np.float32) -> np.float32:
     return min(np.float32(total) * unit, np.float32(1))
 
 
-@njit(types.int64(types.int32, types.int64, _IDS, types.int32[::1]), nogil=True, cache=True)
+@njit(types.int64(types.int32, types.int64, IDS, types.int32[::1]), nogil=True, cache=True)
 def _place_of_copy(row: int, count: int, copies: Int32s, best_rows: Int32s) -> int:
     """Where a copy of `row` stands among the first `count` of the best; `count` where there is none."""
     place = count
@@ -92,7 +92,7 @@ def _place_of_copy(row: int, count: int, copies: Int32s, best_rows: Int32s) -> i
 
 @njit(
     types.int64(
-        _COUNTER, types.float32, types.float32, _MASK, types.int64, _FACTORS, types.float32, _IDS,
+        _COUNTER, types.float32, types.float32, _MASK, types.int64, _FACTORS, types.float32, IDS,
         types.int32[::1], types.float32[::1],
     ),
     nogil=True,
@@ -141,12 +141,16 @@ def _select(
     return count
 
 
+NOBODY = -1
+"""Fills up a row of the table of neighbours where the catalogue has not so many."""
 ALL: Mask = np.zeros(0, dtype=np.bool_)
 """Allows every row."""
 EVEN: Scores = np.zeros(0, dtype=np.float32)
 """No factors: similarity alone orders."""
 NO_COPIES: Int32s = np.zeros(0, dtype=np.int32)
 """No row is a copy of another."""
+ALONE = -1
+"""Stands for a row that has no copy, or is of no series."""
 
 
 @dataclass(frozen=True, slots=True)

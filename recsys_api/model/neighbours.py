@@ -23,12 +23,21 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from recsys_api.model.kernel import EVEN, NO_COPIES, UNIT, Int32s, Int64s, Scores, SimilarityIndex, TopK, Weights
+from recsys_api.model.kernel import (
+    EVEN,
+    NO_COPIES,
+    NOBODY,
+    UNIT,
+    Int32s,
+    Int64s,
+    Scores,
+    SimilarityIndex,
+    TopK,
+    Weights,
+)
 
 UInt32s = npt.NDArray[np.uint32]
 
-NOBODY = -1
-"""Fills up a row of the table of neighbours where the catalogue has not so many."""
 BLOCK_ROWS = 2048
 """Rows whose neighbours are found in one go."""
 

@@ -72,17 +72,19 @@ class Recommender:
         exclude_same_year: bool = False,
         mood: Mood = DEFAULT,
         filters: Filters = EVERYTHING,
+        diversity: float = 0.0,
     ) -> Answer:
         """The `top_k` best movies for `movie_ids` and their similarity, ties by movie_id, never one of them.
 
         Similarity is to the movies of `movie_ids` and the words of `text` on the whole, less that to the movies of
         `unlike`; at least one movie or word is needed. Best is by similarity times what the `mood` makes of each
         movie's votes. Only movies of at least `min_similarity` that meet the `filters` and, if asked, are of another
-        year than the movies'; fewer than `top_k` only where the catalogue has no more. Raises MovieNotFound, and
+        year than the movies'; of near-duplicates the best; fewer than `top_k` only where the catalogue has no more. A
+        `diversity` in [0, 1] trades some of that for movies that differ; see Variety. Raises MovieNotFound, and
         UnknownValue for a filter.
         """
         seeds = Seeds(self._rows(movie_ids), self._rows(unlike), text)
-        lookup = Lookup(seeds, top_k, min_similarity, exclude_same_year, mood, filters)
+        lookup = Lookup(seeds, top_k, min_similarity, exclude_same_year, mood, filters, diversity)
         return self.cache.get(lookup, lambda: self._similar.find(lookup))
 
     def _rows(self, movie_ids: Sequence[int]) -> tuple[int, ...]:

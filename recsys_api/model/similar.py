@@ -8,13 +8,16 @@ import numpy.typing as npt
 
 from recsys_api.catalog import EVERYTHING, Facets, Filters
 from recsys_api.model import seeds
-from recsys_api.model.kernel import Int32s, Mask, Scores
+from recsys_api.model.kernel import ALONE, NOBODY, Int32s, Mask, Scores
 from recsys_api.model.mood import DEFAULT, MOODS, Mood
 from recsys_api.model.seeds import Seeds
 from recsys_api.model.store import Model
+from recsys_api.model.variety import Varied, Variety
 
 _ANYTHING = float(np.finfo(np.float32).tiny)
 """The least similarity that is more than none."""
+_POOL, _POOL_FOR_EACH = 100, 4
+"""The fewest candidates that a varied list is chosen from, and how many for each of its movies."""
 
 
 class Lookup(NamedTuple):
@@ -26,6 +29,7 @@ class Lookup(NamedTuple):
     exclude_same_year: bool
     mood: Mood = DEFAULT
     filters: Filters = EVERYTHING
+    diversity: float = 0.0
 
 
 class Answer(NamedTuple):
@@ -35,6 +39,8 @@ class Answer(NamedTuple):
     scores: Scores
     matched: int = -1
     """How many movies met the filters; counted where there were filters or fewer came than asked for, else -1."""
+    variety: Varied | None = None
+    """Of a list made with diversity: where its movies would be without, and how much they differ."""
 
 
 class Similar:
@@ -43,6 +49,7 @@ class Similar:
     def __init__(self, model: Model, facets: Facets) -> None:
         self._model = model
         self._facets = facets
+        self._variety = Variety(model.index, model.franchises)
 
     def find(self, lookup: Lookup) -> Answer:
         """The best movies for `lookup`. Raises UnknownValue for a filter that names what the catalogue does not have.
@@ -50,11 +57,28 @@ class Similar:
         Best is by similarity times the mood's multiplier, ties by row. Movies that are no nearer than the unliked ones
         push them away, and movies without anything that a text alone asks for, are left out.
         """
-        factors = self._model.multipliers[MOODS.index(lookup.mood)]
+        return self._varied(lookup) if lookup.diversity else self._ranked(lookup)
+
+    def _varied(self, lookup: Lookup) -> Answer:
+        """A choice from as many candidates as it takes: most often the first hundred do."""
+        pool = max(_POOL, _POOL_FOR_EACH * lookup.top_k)
+        while True:
+            rows, scores, matched, _ = self._ranked(lookup._replace(top_k=pool, diversity=0.0))
+            factors = self._factors(lookup)
+            worth = scores * factors[rows] if factors.size else scores
+            varied = self._variety.choose(rows, worth, lookup.top_k, diversity=lookup.diversity)
+            if varied.places.size == lookup.top_k or rows.size < pool:
+                told = matched if varied.places.size < lookup.top_k or lookup.filters != EVERYTHING else -1
+                return Answer(rows[varied.places], scores[varied.places], told, varied)
+            pool *= _POOL_FOR_EACH
+
+    def _ranked(self, lookup: Lookup) -> Answer:
+        factors = self._factors(lookup)
         (likes, unlikes, text), in_default_mood = lookup.seeds, lookup.mood == DEFAULT or not factors.size
         if in_default_mood and len(likes) == 1 and not unlikes and not text and lookup.filters == EVERYTHING:
             rows, scores = self._model.neighbours.rows[likes[0]], self._model.neighbours.scores[likes[0]]
-            if not lookup.min_similarity and not lookup.exclude_same_year and lookup.top_k <= rows.size:
+            unfiltered = not lookup.min_similarity and not lookup.exclude_same_year
+            if unfiltered and lookup.top_k <= rows.size and rows[lookup.top_k - 1] != NOBODY:
                 return Answer(rows[: lookup.top_k].copy(), scores[: lookup.top_k].copy())
             chosen = self._kept(lookup, rows, scores)
             if chosen.size == lookup.top_k:
@@ -63,9 +87,14 @@ class Similar:
                 return Answer(rows[chosen], scores[chosen], chosen.size)
         return self._compute(lookup, factors)
 
+    def _factors(self, lookup: Lookup) -> Scores:
+        """What similarities are multiplied by: float32 [N], or [0] where nobody voted."""
+        factors: Scores = self._model.multipliers[MOODS.index(lookup.mood)]
+        return factors
+
     def _kept(self, lookup: Lookup, rows: Int32s, scores: Scores) -> npt.NDArray[np.intp]:
         """The places in a movie's row of the table that meet what was asked, at most as many as were asked for."""
-        keep = scores >= np.float32(lookup.min_similarity)
+        keep = (scores >= np.float32(lookup.min_similarity)) & (rows != NOBODY)
         if lookup.exclude_same_year:
             keep &= self._of_other_years(lookup, self._model.catalog.years[rows])
         return np.flatnonzero(keep)[: lookup.top_k]
@@ -77,7 +106,7 @@ class Similar:
 
     def _has_all_of(self, lookup: Lookup, rows: Int32s, scores: Scores, factors: Scores) -> bool:
         """Whether no movie that is missing in the table's row can be similar enough."""
-        if rows.size == len(self._model.catalog) - 1:
+        if rows.size == len(self._model.catalog) - 1 or rows[-1] == NOBODY:
             return True
         last, least = scores[-1], np.float32(1)
         if factors.size:
@@ -91,18 +120,27 @@ class Similar:
         lowest = max(lookup.min_similarity, 0.0 if lookup.seeds.likes else _ANYTHING)
         rows, scores = index.top_k(
             asked.features, asked.weights, lookup.top_k,
-            scale=asked.scale, lowest=lowest, allowed=allowed, factors=factors,
+            scale=asked.scale, lowest=lowest, allowed=allowed, factors=factors, copies=self._model.copies,
         )  # fmt: skip
         if rows.size == lookup.top_k and lookup.filters == EVERYTHING:
             return Answer(rows, scores)
         if lowest or lookup.seeds.unlikes:
             allowed = index.reaching(asked.features, asked.weights, scale=asked.scale, lowest=lowest, allowed=allowed)
-        return Answer(rows, scores, int(np.count_nonzero(allowed)))
+        return Answer(rows, scores, self._different(allowed))
+
+    def _different(self, rows: Mask) -> int:
+        """How many of the `rows` bool [N] that are true there are, copies of one another counted once."""
+        groups = self._model.copies[rows]
+        return int(np.count_nonzero(groups == ALONE)) + np.unique(groups[groups != ALONE]).size
 
     def _allowed(self, lookup: Lookup) -> Mask:
         """Which movies may be in the answer, whatever their similarity: bool [N]."""
         allowed = self._facets.allowed(lookup.filters)
         if lookup.exclude_same_year:
             allowed &= self._of_other_years(lookup, self._model.catalog.years)
-        allowed[[*lookup.seeds.likes, *lookup.seeds.unlikes]] = False
+        given = [*lookup.seeds.likes, *lookup.seeds.unlikes]
+        allowed[given] = False
+        groups = self._model.copies[given]
+        if (groups != ALONE).any():
+            allowed &= ~np.isin(self._model.copies, groups[groups != ALONE])
         return allowed

@@ -3,7 +3,7 @@
     models/
       1f0c9a7be2d4/            one model, named by its content
         manifest.json          what it is, and the size and sha256 of every other file
-        catalog.*, index.*, mood.*, neighbours.*, titles.*, vocabulary.*
+        catalog.*, index.*, kin.*, mood.*, neighbours.*, titles.*, vocabulary.*
       current -> 1f0c9a7be2d4  replaced in one step
 """
 from __future__ import annotations
@@ -26,12 +26,12 @@ import orjson
 
 from recsys_api.catalog import Catalog
 from recsys_api.errors import ArtifactError
-from recsys_api.model.kernel import SimilarityIndex, TopK
+from recsys_api.model.kernel import Int32s, SimilarityIndex, TopK
 from recsys_api.model.titles import TitleIndex
 from recsys_api.model.vocabulary import Vocabulary
 
 FORMAT = "recsys-model"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 CURRENT = "current"
 MANIFEST = "manifest.json"
 
@@ -46,6 +46,7 @@ _TITLE_ARRAYS = tuple(
 _BLOB, _GENRES, _LANGUAGES = "catalog.blob", "catalog.genres.json", "catalog.languages.json"
 _TERMS = "vocabulary.json"
 _MULTIPLIERS, _IDF = "mood.multipliers.npy", "vocabulary.idf.npy"
+_COPIES, _FRANCHISES = "kin.copies.npy", "kin.franchises.npy"
 _REBUILD = "Build it again with scripts/build_model.py."
 
 
@@ -59,6 +60,10 @@ class Model:
     """int32 and float32 [N, K]: every row's best in the default mood, and their similarity; see SimilarityIndex."""
     multipliers: npt.NDArray[np.float32]
     """float32 [moods, N], or [moods, 0] where nobody voted: what each mood multiplies similarities by; see mood."""
+    copies: Int32s
+    """int32 [N]: one number for the rows that are near-duplicates of each other, -1 for the others; see kin."""
+    franchises: Int32s
+    """int32 [N]: one number for the rows of one series, -1 for the others; see kin."""
     titles: TitleIndex
     terms: Mapping[str, list[str]]
     """Each field's terms in the order of its columns."""
@@ -119,6 +124,8 @@ def _arrays(model: Model) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         for name in names:
             yield f"{prefix}.{name}.npy", getattr(holder, name)
     yield _MULTIPLIERS, model.multipliers
+    yield _COPIES, model.copies
+    yield _FRANCHISES, model.franchises
     yield _IDF, model.vocabulary.idf
 
 
@@ -208,6 +215,8 @@ def _open_files(folder: Path, manifest: Mapping[str, Any]) -> Model:
         index=SimilarityIndex.from_arrays(**arrays("index", _INDEX_ARRAYS)),
         neighbours=TopK(**arrays("neighbours", TopK._fields)),
         multipliers=_map_array(folder / _MULTIPLIERS),
+        copies=_map_array(folder / _COPIES),
+        franchises=_map_array(folder / _FRANCHISES),
         titles=TitleIndex.from_arrays(**arrays("titles", _TITLE_ARRAYS), years=catalog.years),
         terms=terms,
         vocabulary=Vocabulary.from_terms(terms, _map_array(folder / _IDF)),
