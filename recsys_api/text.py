@@ -61,11 +61,14 @@ def fold(text: str) -> str:
 
 def prose(text: str) -> list[str]:
     """The stems of a passage in order, without stop words and single letters."""
-    return [stem(token) for token in fold(text).split() if token not in STOP_WORDS and not _is_letter(token)]
+    return [stemmed for token in fold(text).split() if (stemmed := _stem_of_prose(token))]
 
 
-def _is_letter(token: str) -> bool:
-    return len(token) == 1 and not token.isdigit()
+@lru_cache(maxsize=200_000)
+def _stem_of_prose(token: str) -> str:
+    """The stem, or nothing for a word that tells nothing."""
+    is_letter = len(token) == 1 and not token.isdigit()
+    return "" if token in STOP_WORDS or is_letter else stem(token)
 
 
 def phrases(tokens: Sequence[str], longest: int) -> Iterator[str]:

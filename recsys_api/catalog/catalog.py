@@ -1,11 +1,11 @@
 """The movies that the service knows, by row and by movie_id, in memory or mapped from disk."""
 from __future__ import annotations
 
+import sys
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -59,38 +59,42 @@ class Catalog:
 
         Raises CatalogError where two movies have one movie_id.
         """
-        given = list(movies)
-        ordered = sorted(given, key=attrgetter("movie_id"))
-        for previous, movie in pairwise(ordered):
-            if previous.movie_id == movie.movie_id:
-                raise CatalogError(
-                    f"Two movies have the movie_id {movie.movie_id} ({previous.title!r} and {movie.title!r}); "
-                    "give each its own."
-                )
-        genres = _most_frequent_first(genre for movie in ordered for genre in movie.genres)
-        languages = _most_frequent_first(movie.original_language for movie in ordered if movie.original_language)
-        genre_ids = [[genres[genre] for genre in movie.genres] for movie in ordered]
-        genre_rows: list[list[int]] = [[] for _ in genres]
+        found = _Columns()
+        for movie in movies:
+            found.add(movie)
+        movie_ids = np.frombuffer(found.movie_ids, dtype=np.int64)
+        order = np.argsort(movie_ids, kind="stable")
+        twice = np.flatnonzero(movie_ids[order[1:]] == movie_ids[order[:-1]])
+        if twice.size:
+            one, other = (orjson.loads(found.document(place))["title"] for place in order[twice[0] : twice[0] + 2])
+            raise CatalogError(
+                f"Two movies have the movie_id {movie_ids[order[twice[0]]]} ({one!r} and {other!r}); give each its own."
+            )
+        genre_of = _most_frequent_first(found.genres)
+        genre_ids = [[genre_of[genre] for genre in found.genre_lists[i]] for i in order.tolist()]
+        genre_rows: list[list[int]] = [[] for _ in genre_of]
         for row, ids in enumerate(genre_ids):
             for genre_id in dict.fromkeys(ids):
                 genre_rows[genre_id].append(row)
-        documents = [orjson.dumps(movie) for movie in ordered]
-        movie_ids = np.array([movie.movie_id for movie in ordered], dtype=np.int64)
+        language_of = _most_frequent_first(Counter({name: count for name, count in found.languages.items() if name}))
+        votes, ratings = np.frombuffer(found.votes, dtype=np.int32), np.frombuffer(found.ratings, dtype=np.float64)
+        row_of = np.empty(order.size, dtype=np.int64)
+        row_of[order] = np.arange(order.size)
         return cls(
-            movie_ids=movie_ids,
-            years=np.array([movie.year for movie in ordered], dtype=np.int16),
-            votes=np.array([movie.vote_count for movie in ordered], dtype=np.int32),
-            ratings=np.array([movie.vote_average for movie in ordered], dtype=np.float32),
-            popular_rows=_popularity(given, np.searchsorted(movie_ids, [movie.movie_id for movie in given])),
-            offsets=np.cumsum([0, *map(len, documents)], dtype=np.int64),
-            blob=memoryview(b"".join(documents)),
-            genres=tuple(genres),
+            movie_ids=movie_ids[order],
+            years=np.frombuffer(found.years, dtype=np.int16)[order],
+            votes=votes[order],
+            ratings=ratings[order].astype(np.float32),
+            popular_rows=_popularity(votes, ratings, row_of),
+            offsets=np.append(0, np.cumsum(np.diff(found.ends)[order])).astype(np.int64),
+            blob=memoryview(b"".join(map(found.document, order.tolist()))),
+            genres=tuple(genre_of),
             genre_offsets=_offsets(genre_ids),
             genre_ids=_flat(genre_ids),
             genre_row_offsets=_offsets(genre_rows),
             genre_rows=_flat(genre_rows),
-            languages=tuple(languages),
-            language_ids=np.array([languages.get(movie.original_language, -1) for movie in ordered], dtype=np.int32),
+            languages=tuple(language_of),
+            language_ids=np.array([language_of.get(name, -1) for name in found.language_list], dtype=np.int32)[order],
         )
 
     def __len__(self) -> int:
@@ -134,9 +138,38 @@ class Catalog:
         return Movie(**fields)
 
 
-def _most_frequent_first(names: Iterable[str]) -> dict[str, int]:
+class _Columns:
+    """Movies as they come, in little memory: the JSON of each, and what is asked of all."""
+
+    def __init__(self) -> None:
+        self.movie_ids, self.years, self.votes, self.ratings = array("q"), array("h"), array("i"), array("d")
+        self.genres: Counter[str] = Counter()
+        self.genre_lists: list[tuple[str, ...]] = []
+        self.languages: Counter[str] = Counter()
+        self.language_list: list[str] = []
+        self.ends = array("q", [0])
+        self._documents = bytearray()
+
+    def add(self, movie: Movie) -> None:
+        """The next movie."""
+        self.movie_ids.append(movie.movie_id)
+        self.years.append(movie.year)
+        self.votes.append(movie.vote_count)
+        self.ratings.append(movie.vote_average)
+        self.genres.update(movie.genres)
+        self.genre_lists.append(tuple(map(sys.intern, movie.genres)))
+        self.languages[movie.original_language] += 1
+        self.language_list.append(sys.intern(movie.original_language))
+        self._documents += orjson.dumps(movie)
+        self.ends.append(len(self._documents))
+
+    def document(self, place: int) -> bytes:
+        """The JSON of one movie, by its place among those that came."""
+        return bytes(self._documents[self.ends[place] : self.ends[place + 1]])
+
+
+def _most_frequent_first(counts: Counter[str]) -> dict[str, int]:
     """The different names, each with its place."""
-    counts = Counter(names)
     return {name: i for i, name in enumerate(sorted(counts, key=lambda name: (-counts[name], name)))}
 
 
@@ -148,14 +181,14 @@ def _flat(lists: Sequence[Sequence[int]]) -> npt.NDArray[np.int32]:
     return np.array([number for numbers in lists for number in numbers], dtype=np.int32)
 
 
-def _popularity(movies: list[Movie], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+def _popularity(
+    votes: npt.NDArray[np.int32], ratings: npt.NDArray[np.float64], rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int32]:
     """The rows in order of IMDb's weighted rating, or as given where nobody voted.
 
     weighted = v / (v + m) * R + m / (v + m) * C, with v the movie's votes and R their mean, C the mean vote of the
     catalogue and m the votes that nine in ten movies do not reach (help.imdb.com, "weighted average ratings").
     """
-    votes = np.array([movie.vote_count for movie in movies], dtype=np.float64)
-    ratings = np.array([movie.vote_average for movie in movies], dtype=np.float64)
     voted = (votes > 0) & (ratings > 0)
     if not voted.any():
         return rows.astype(np.int32)

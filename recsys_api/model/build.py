@@ -7,7 +7,7 @@ from typing import Protocol
 from recsys_api.catalog import Catalog, Movie
 from recsys_api.errors import CatalogError
 from recsys_api.model import features, kin, mood
-from recsys_api.model.fields import FIELDS, MAX_FEATURES
+from recsys_api.model.fields import MAX_FEATURES
 from recsys_api.model.kernel import Int32s, Scores, SimilarityIndex, TopK
 from recsys_api.model.neighbours import neighbours as nearest
 from recsys_api.model.store import Model
@@ -46,19 +46,17 @@ def build(
     catalog = Catalog.from_movies(movies)
     if len(catalog) < 2:
         raise CatalogError("A model needs at least two movies; look at the report of rows dropped.")
-    rows = list(catalog)
-    counted = 0
-
-    def on_field(name: str) -> None:
-        nonlocal counted
-        progress(f"features: {name}", counted, len(FIELDS))
-        counted += 1
-
-    fitted = features.fit(rows, max_features=max_features, weights=weights, progress=on_field)
+    progress("features", 0, len(catalog))
+    fitted = features.fit(
+        catalog,
+        max_features=max_features,
+        weights=weights,
+        progress=lambda counted: progress("features", counted, len(catalog)),
+    )
     index = SimilarityIndex.from_matrix(fitted.matrix)
     progress("titles", 0, 1)
     titles = TitleIndex.build(
-        ((movie.title, movie.original_title) for movie in rows),
+        ((movie.title, movie.original_title) for movie in catalog),
         years=catalog.years,
         popular_rows=catalog.popular_rows,
     )
@@ -71,7 +69,7 @@ def build(
 
     progress("neighbours", 0, len(catalog))
     multipliers = mood.multipliers(catalog.votes)
-    copies = kin.copies(rows, index, features.columns_of("overview", fitted.terms))
+    copies = kin.copies(catalog, index, features.columns_of("overview", fitted.terms))
     factors = multipliers[mood.MOODS.index(mood.DEFAULT)]
     table = rank(index, neighbours, factors=factors, copies=copies, progress=on_block)
     return Model(
@@ -80,7 +78,7 @@ def build(
         neighbours=table,
         multipliers=multipliers,
         copies=copies,
-        franchises=kin.franchises(rows),
+        franchises=kin.franchises(catalog),
         titles=titles,
         terms=fitted.terms,
         vocabulary=Vocabulary.from_terms(fitted.terms, fitted.idf),

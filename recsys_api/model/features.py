@@ -1,13 +1,14 @@
 """From movies to one sparse matrix of weighted features. Build time only: a worker never imports scikit-learn."""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, diags_array, hstack
-from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+from sklearn.feature_extraction.text import TfidfTransformer
 
 from recsys_api.catalog import Movie
 from recsys_api.model.fields import FIELDS, MAX_FEATURES, Field
@@ -15,6 +16,7 @@ from recsys_api.model.weights import SHIPPED, Weights
 
 _SMALL = 20
 """A term that so few movies have is never too common, however small the catalogue."""
+_TOLD_EVERY = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +33,25 @@ class Features:
 
 
 def fit(
-    movies: Sequence[Movie],
+    movies: Iterable[Movie],
     *,
     max_features: int = MAX_FEATURES,
     weights: Weights = SHIPPED,
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Features:
     """TF-IDF features of `movies` [N], at most `max_features` over all fields, each field with its weight.
 
     Term frequencies are damped to 1 + ln(tf), document frequencies smoothed as if one more movie held every term
-    (scikit-learn's TfidfTransformer). `progress` is told each field's name before it is counted.
+    (scikit-learn's TfidfTransformer). The movies are read once, one by one. `progress` is told how many have been.
     """
-    counted: dict[str, tuple[list[str], csr_array]] = {}
-    for field in FIELDS:
-        if progress is not None:
-            progress(field.name)
-        counted[field.name] = _count(field, movies)
+    counters = {field.name: _Counter(field) for field in FIELDS}
+    total = 0
+    for total, movie in enumerate(movies, 1):
+        for counter in counters.values():
+            counter.add(movie)
+        if progress is not None and total % _TOLD_EVERY == 0:
+            progress(total)
+    counted = {name: counter.counts() for name, counter in counters.items()}
     budgets = spend({name: len(terms) for name, (terms, _) in counted.items()}, max_features)
     terms_kept: dict[str, list[str]] = {}
     blocks: dict[str, csr_array] = {}
@@ -61,7 +66,7 @@ def fit(
             blocks[field.name] = _weighted(block, weights.fields[field.name].weight, weights.fields[field.name].thin)
             idfs.append(transformer.idf_ if field.uses_idf else np.ones(columns.size))
     if not blocks:
-        return Features(csr_array((len(movies), 0), dtype=np.float32), terms_kept, np.zeros(0, dtype=np.float32))
+        return Features(csr_array((total, 0), dtype=np.float32), terms_kept, np.zeros(0, dtype=np.float32))
     matrix = csr_array(_scaled(hstack(list(blocks.values()), format="csr"), _made_up_for(blocks, weights)))
     return Features(matrix.astype(np.float32), terms_kept, np.concatenate(idfs).astype(np.float32))
 
@@ -133,16 +138,34 @@ def spend(wanted: Mapping[str, int], budget: int) -> dict[str, int]:
     return granted
 
 
-def _count(field: Field, movies: Sequence[Movie]) -> tuple[list[str], csr_array]:
-    vectorizer = CountVectorizer(analyzer=field.tokens, dtype=np.float32)
-    try:
-        counts = vectorizer.fit_transform(movies)
-    except ValueError:  # no movie has a token in this field
-        return [], csr_array((len(movies), 0), dtype=np.float32)
-    counts = csr_array(counts)
-    told_apart = _movies_with(counts) <= max(field.most_common * len(movies), _SMALL)
-    terms = vectorizer.get_feature_names_out()
-    return terms[told_apart].tolist(), counts[:, told_apart]
+class _Counter:
+    """Counts the terms of one field, movie by movie."""
+
+    def __init__(self, field: Field) -> None:
+        self._field = field
+        self._columns: dict[str, int] = {}
+        self._seen = array("i")
+        self._ends = array("q", [0])
+
+    def add(self, movie: Movie) -> None:
+        """Count the terms of the next movie."""
+        columns = self._columns
+        self._seen.extend([columns.setdefault(term, len(columns)) for term in self._field.tokens(movie)])
+        self._ends.append(len(self._seen))
+
+    def counts(self) -> tuple[list[str], csr_array]:
+        """The terms in alphabetical order, and float32 [N, terms]: how often each movie has each.
+
+        Without those that too many movies have.
+        """
+        terms = sorted(self._columns)
+        place = np.empty(len(terms), dtype=np.int32)
+        place[[self._columns[term] for term in terms]] = np.arange(len(terms), dtype=np.int32)
+        seen, ends = place[np.frombuffer(self._seen, dtype=np.int32)], np.frombuffer(self._ends, dtype=np.int64)
+        counts = csr_array((np.ones(seen.size, dtype=np.float32), seen, ends), shape=(ends.size - 1, len(terms)))
+        counts.sum_duplicates()
+        told_apart = np.flatnonzero(_movies_with(counts) <= max(self._field.most_common * counts.shape[0], _SMALL))
+        return [terms[column] for column in told_apart.tolist()], counts[:, told_apart]
 
 
 def _most_shared(terms: list[str], counts: csr_array, budget: int) -> npt.NDArray[np.int64]:

@@ -3,13 +3,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from recsys_api.catalog import Movie
+from recsys_api.catalog import Catalog
 from recsys_api.model.kernel import ALONE, Int32s, SimilarityIndex
 from recsys_api.model.titles import fold_title
 from recsys_api.text import fold
@@ -22,7 +22,7 @@ _SUBTITLE = re.compile(r":\s|\s[-\u2013\u2014]\s")
 _COUNTED = re.compile(r"(?: (?:part|chapter|episode|vol|volume))? \d{1,2}$")
 
 
-def copies(movies: Sequence[Movie], index: SimilarityIndex, text: range) -> Int32s:
+def copies(movies: Catalog, index: SimilarityIndex, text: range) -> Int32s:
     """One number for all rows that are near-duplicates of each other, ALONE for the others: int32 [N].
 
     Near-duplicates have the same folded title and years at most one apart, or texts that share nine in ten of their
@@ -31,7 +31,7 @@ def copies(movies: Sequence[Movie], index: SimilarityIndex, text: range) -> Int3
     return _groups(len(movies), [*_namesakes(movies), *_alike(index, text)])
 
 
-def franchises(movies: Sequence[Movie]) -> Int32s:
+def franchises(movies: Catalog) -> Int32s:
     """One number for all rows of a series, ALONE for the others: int32 [N].
 
     Of one series are the movies that the source puts into one collection and, where it does not say, those whose titles
@@ -54,7 +54,7 @@ def _stem(title: str) -> str:
     return _COUNTED.sub("", fold_title(_SUBTITLE.split(title)[0])) or fold_title(title)
 
 
-def _namesakes(movies: Sequence[Movie]) -> Iterator[tuple[int, int]]:
+def _namesakes(movies: Catalog) -> Iterator[tuple[int, int]]:
     by_title: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for row, movie in enumerate(movies):
         if movie.year and (title := fold_title(movie.title)):

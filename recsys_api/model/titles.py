@@ -5,7 +5,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ the query, where the rest of the query fits the movie too."""
 OTHER_YEAR = 0.04
 """What a match loses when the query names a year and the movie is of another."""
 
-_Key = TypeVar("_Key", str, int)
 _TYPO_SPAN = 0.25
 _CANDIDATES = 64
 _YEAR = re.compile(r"(?P<title>.*\S)\s+\(?(?P<year>(?:18[7-9]|19\d|20\d)\d)\)?\s*$")
@@ -105,9 +104,8 @@ class TitleIndex:
         pairs = {(folded, row) for row, names in enumerate(titles) for name in names for folded in _readings(name)}
         entries = sorted((folded.encode(), row) for folded, row in pairs)
         texts = [text.decode() for text, _ in entries]
-        words, word_postings, word_entries = _invert([set(text.split()) for text in texts])
-        trigrams_of = [_trigrams(text) for text in texts]
-        trigrams, trigram_postings, trigram_entries = _invert(trigrams_of)
+        words, word_postings, word_entries = _words_of(texts)
+        trigrams, trigram_postings, trigram_entries = _trigrams_of(texts)
         encoded_words = [word.encode() for word in words]
         popularity = np.empty(popular_rows.size, dtype=np.int32)
         popularity[popular_rows] = np.arange(popular_rows.size, dtype=np.int32)
@@ -115,12 +113,12 @@ class TitleIndex:
             entries=np.frombuffer(b"".join(text for text, _ in entries), dtype=np.uint8),
             entry_offsets=_offsets(text for text, _ in entries),
             entry_rows=np.array([row for _, row in entries], dtype=np.int32),
-            entry_trigrams=np.array([len(codes) for codes in trigrams_of], dtype=np.int32),
+            entry_trigrams=np.bincount(trigram_entries, minlength=len(texts)).astype(np.int32),
             words=np.frombuffer(b"".join(encoded_words), dtype=np.uint8),
             word_offsets=_offsets(encoded_words),
             word_postings=word_postings,
             word_entries=word_entries,
-            trigrams=np.array(trigrams, dtype=np.int64),
+            trigrams=trigrams,
             trigram_postings=trigram_postings,
             trigram_entries=trigram_entries,
             years=years,
@@ -246,16 +244,37 @@ def _trigrams(text: str) -> set[int]:
     return {(a << 42) | (b << 21) | c for a, b, c in zip(codes, codes[1:], codes[2:], strict=False)}
 
 
-def _invert(keys_of_entries: Sequence[Iterable[_Key]]) -> tuple[list[_Key], Int64s, Int32s]:
-    """The different keys in order of their bytes, where each one's postings begin, and the postings."""
-    postings: dict[_Key, list[int]] = {}
-    for entry, its_keys in enumerate(keys_of_entries):
-        for key in its_keys:
-            postings.setdefault(key, []).append(entry)
-    keys: list[_Key] = sorted(postings)
-    offsets = np.cumsum([0, *(len(postings[key]) for key in keys)], dtype=np.int64)
-    flat = [entry for key in keys for entry in postings[key]]
-    return keys, offsets, np.array(flat, dtype=np.int32)
+def _words_of(texts: Sequence[str]) -> tuple[list[str], Int64s, Int32s]:
+    """The different words in order of their bytes, where each one's postings begin, and the postings."""
+    numbers: dict[str, int] = {}
+    said = [[numbers.setdefault(word, len(numbers)) for word in text.split()] for text in texts]
+    words = sorted(numbers)
+    place = np.empty(len(words), dtype=np.int64)
+    place[[numbers[word] for word in words]] = np.arange(len(words))
+    spoken = np.array([number for text in said for number in text], dtype=np.int64)
+    _, offsets, entries = _invert(place[spoken], np.repeat(np.arange(len(texts)), [len(text) for text in said]))
+    return words, offsets, entries
+
+
+def _trigrams_of(texts: Sequence[str]) -> tuple[Int64s, Int64s, Int32s]:
+    """The different trigrams, ascending, where each one's postings begin, and the postings."""
+    characters = np.frombuffer("".join(f" {text} " for text in texts).encode("utf-32-le"), dtype=np.uint32)
+    sizes = np.array([len(text) + 2 for text in texts], dtype=np.int64)
+    entries = np.repeat(np.arange(len(texts)), sizes)
+    codes = (characters[:-2].astype(np.int64) << 42) | (characters[1:-1].astype(np.int64) << 21) | characters[2:]
+    within = entries[:-2] == entries[2:]
+    return _invert(codes[within], entries[:-2][within])
+
+
+def _invert(keys: Int64s, entries: Int64s) -> tuple[Int64s, Int64s, Int32s]:
+    """The different `keys`, ascending, where the postings of each begin, and the postings, from pairs int64 [n]."""
+    order = np.lexsort((entries, keys))
+    keys, entries = keys[order], entries[order]
+    first = np.ones(keys.size, dtype=np.bool_)  # of an entry that has a key several times, only once
+    first[1:] = (keys[1:] != keys[:-1]) | (entries[1:] != entries[:-1])
+    keys, entries = keys[first], entries[first]
+    different, begins = np.unique(keys, return_index=True)
+    return different, np.append(begins, keys.size).astype(np.int64), entries.astype(np.int32)
 
 
 def _offsets(texts: Iterable[bytes]) -> Int64s:
