@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,30 +22,40 @@ from scripts.load.page import make_page
 from scripts.load.run import failures, run
 from scripts.load.target import Unreachable
 
+_STATUS: dict[type[BaseException], int] = {
+    FleetError: 1, files.Unwritable: 2, Unreachable: 3, KeyboardInterrupt: 128 + signal.SIGINT,
+}  # fmt: skip
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run, report, and return the exit status."""
     arguments = options.parse(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         report = run(arguments)
-    except Unreachable as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
-    except FleetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    except tuple(_STATUS) as error:
+        return _failed(_STATUS[type(error)], str(error) or "interrupted before anything was measured.")
     screen.print_report(report)
-    try:
-        if arguments.json:
-            files.write(arguments.json, json.dumps(report, indent=1, allow_nan=False) + "\n")
-        if arguments.html:
-            files.write(arguments.html, make_page(report))
-    except OSError as error:
-        print(f"error: {error.filename} cannot be written: {error.strerror}.", file=sys.stderr)
-        return 2
-    if "unverified" in report:
+    unwritten = report.pop("unwritten", [])
+    made = {arguments.json: lambda: json.dumps(report, indent=1, allow_nan=False) + "\n"}
+    made[arguments.html] = lambda: make_page(report)
+    for path, text in made.items():
+        try:
+            if path:
+                files.write(path, text())
+        except files.Unwritable as error:
+            unwritten.append(str(error))
+    if unwritten:
+        return _failed(2, *unwritten)
+    if "unverified" in report or "gone" in report:
         return 3
     return 1 if failures(report) else 0
+
+
+def _failed(status: int, *sentences: str) -> int:
+    for sentence in sentences:
+        print(f"error: {sentence}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

@@ -22,8 +22,13 @@ class Answer(NamedTuple):
     """What is sent back."""
 
     status: int = 200
-    body: bytes = b"{}"
+    body: bytes = json.dumps(
+        {"recommendations": [], "results": [], "movie_id": 1, "model_loaded": True, "version": "1"}
+    ).encode()
+    """By default what every endpoint owes that owes no list."""
     headers: tuple[tuple[str, str], ...] = ()
+    hang: threading.Event | None = None
+    """After the first line, what is waited for before the rest."""
 
 
 Reply = Callable[[int, str], Answer]
@@ -46,6 +51,8 @@ class _Handler(BaseHTTPRequestHandler):
         if prepared is None:
             self.server.preparing = False
             answer = self.server.reply(next(self.server.numbers), self.path)
+            if answer == Answer() and self.path.partition("?")[0] in _LISTS:
+                answer = Answer(body=b"[]")
             if answer == Answer() and _UNKNOWN in f"{self.path} {body!r}" and "batch" not in self.path:
                 answer = Answer(404)
         else:
@@ -54,7 +61,12 @@ class _Handler(BaseHTTPRequestHandler):
         lines += [f"{name}: {value}" for name, value in answer.headers]
         self.server.took.append(time.monotonic() - self.begun)
         self.begun = 0.0
-        self.wfile.write("\r\n".join([*lines, "", ""]).encode() + answer.body)
+        said = "\r\n".join([*lines, "", ""]).encode() + answer.body
+        if answer.hang is not None:
+            first, end, said = said.partition(b"\r\n")
+            self.wfile.write(first + end)
+            answer.hang.wait(20)
+        self.wfile.write(said)
 
     do_GET = do_POST = _answer  # noqa: N815 - http.server's names
 
@@ -84,6 +96,7 @@ class _Heard(io.RawIOBase):
 
 _UNKNOWN = "20000000"
 """Begins the numbers of movies that do not exist."""
+_LISTS = {"/movies/popular", "/movies/random"}
 _PREPARED = {
     "/health": {"status": "healthy", "model_loaded": True},
     "/movies/popular": MOVIES,

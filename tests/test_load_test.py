@@ -2,16 +2,20 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import itertools
 import json
 import os
 import random
 import re
+import resource
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 import tracemalloc
@@ -30,10 +34,14 @@ from scripts.load import traffic
 from scripts.load.capacity import find_capacity
 from scripts.load.conditions import parse_condition
 from scripts.load.measured import Latencies, Measured
+from scripts.load.report import make_report
 from scripts.load.worker import Result
 
 from .conftest import ROOT, Service, free_port, start, stop, wait_until
 from .stand_in import MOVIES, Answer, listening, stand_in
+
+COUNTS = b'http_requests_in_progress 1\nhttp_requests_total{method="GET",endpoint="/health",status_code="200"} 1\n'
+RESTING = {"threads": 4, "waiting": 0, "oldest": 0.0, "still": 0.0, "notes": []}
 
 
 def run(url: str, *arguments: str, status: int = 0) -> str:
@@ -106,7 +114,119 @@ def test_a_server_that_is_too_slow_for_the_rate_is_not_flattered(tmp_path: Path)
     assert report["overall"]["requests"] == 600
     assert report["overall"]["errors"] > 550
     assert kinds["not started"] + kinds["timeout"] == report["overall"]["errors"]
+    for parts in (report["endpoints"].values(), report["timeline"]):
+        assert sum(part["errors"] for part in parts) == report["overall"]["errors"]
+    assert report["overall"]["latency_ms"]["p90"] > 1000
     assert any("could not even be started" in warning for warning in report["warnings"])
+
+
+def test_the_timeout_bounds_the_whole_answer_and_no_request_is_lost(tmp_path: Path) -> None:
+    """The answer begins in good time, and then nothing more comes."""
+    never = threading.Event()
+
+    def reply(number: int, path: str) -> Answer:
+        time.sleep(0.8)
+        return Answer(hang=never)
+
+    with stand_in(reply) as server:
+        report = report_of(server.url, tmp_path, "--rate", "10", "--duration", "2", "--timeout", "1", status=3)
+        never.set()
+    (error,) = report["errors"]
+    assert (error["kind"], error["count"]) == ("timeout", 20)
+    assert 1000 <= report["overall"]["latency_ms"]["max"] < 1500
+
+
+def test_a_straggler_does_not_lower_the_throughput(tmp_path: Path) -> None:
+    def reply(number: int, path: str) -> Answer:
+        time.sleep(1.5 if number == 40 else 0)
+        return Answer()
+
+    with stand_in(reply) as server:
+        report = report_of(server.url, tmp_path, "--rate", "50", "--duration", "1")
+    assert report["overall"]["requests"] == report["overall"]["answers"] == 50
+    assert 40 < report["overall"]["throughput"] < 50
+    assert report["seconds"] == 1
+    assert report["drain_seconds"] > 1
+
+
+def test_the_warm_up_is_in_no_figure(tmp_path: Path) -> None:
+    begun = []
+
+    def reply(number: int, path: str) -> Answer:
+        begun.append(time.monotonic())
+        if begun[-1] < begun[0] + 0.6:
+            time.sleep(0.3)
+            return Answer(500)
+        return Answer()
+
+    with stand_in(reply) as server:
+        report = report_of(server.url, tmp_path, "--rate", "50", "--duration", "1", "--warm-up", "1")
+    assert report["overall"]["requests"] == 50
+    assert report["overall"]["errors"] == 0
+    assert report["overall"]["latency_ms"]["p99"] < 250
+
+
+def test_a_rate_grows_with_the_ramp(tmp_path: Path) -> None:
+    with stand_in() as server:
+        report = report_of(server.url, tmp_path, "--rate", "100", "--ramp-up", "1", "--duration", "2")
+    assert report["overall"]["requests"] == 150
+
+
+def test_users_come_one_after_the_other_with_the_ramp(tmp_path: Path) -> None:
+    """Of ten users in two seconds, half are there at the middle: at a fifth of a second each, half as much is asked."""
+
+    def reply(number: int, path: str) -> Answer:
+        time.sleep(0.2)
+        return Answer()
+
+    with stand_in(reply) as server:
+        arguments = ("--users", "10", "--think-time", "0", "--duration", "2")
+        report = report_of(server.url, tmp_path, *arguments, "--ramp-up", "2")
+    assert 30 < report["overall"]["requests"] < 70
+
+
+def test_the_tester_that_stands_still_says_so_and_blames_nobody_else(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    arguments = ("--rate", "50", "--duration", "3", "--json", str(path))
+    with stand_in() as server, begun(server.url, *arguments) as process:
+        wait_until(lambda: len(server.took) > 10, "some load")
+        (users,) = map(int, users_of(process))
+        os.kill(users, signal.SIGSTOP)
+        again = time.monotonic() + 1
+        wait_until(lambda: time.monotonic() > again, "a second")
+        os.kill(users, signal.SIGCONT)
+        process.communicate(timeout=20)
+    report = json.loads(path.read_text())
+    assert report["overall"]["requests"] == 150
+    assert report["tester"]["processes"][0]["longest_still_s"] == pytest.approx(1, abs=0.3)
+    assert report["tester"]["lag_p99_ms"] > 700
+    assert any("The tester itself stood still" in warning for warning in report["warnings"])
+    assert not any("waiting for answers" in warning for warning in report["warnings"])
+
+
+def test_a_tester_that_is_the_bottleneck_says_so(tmp_path: Path) -> None:
+    measured = Measured(["GET /search"], 10.0)
+    for at in (0, 9):
+        measured.take(0, {"results": [], "examples": [], "at": at, "cpu": at * 0.9, **RESTING})
+    options = {"rate": None, "url": ""}
+    warnings = make_report(measured, options=options, mix={"search": 1.0}, started="")["warnings"]
+    assert any("took 90% of a processor core" in warning for warning in warnings)
+
+
+def test_answers_that_are_not_the_services_are_errors(tmp_path: Path) -> None:
+    bodies = itertools.cycle([b"[rubbish", b"{}", b" " + Answer().body])
+    with stand_in(lambda number, path: Answer(body=next(bodies))) as server:
+        report = report_of(server.url, tmp_path, "--rate", "30", "--duration", "1", "--mix", "search=1")
+    assert {error["kind"]: error["count"] for error in report["errors"]} == {"not JSON": 10, "without results": 10}
+
+
+def test_what_a_server_says_cannot_forge_the_report(tmp_path: Path) -> None:
+    said = json.dumps({"detail": "\x1b[2J\nok    p95>100ms: 1 ms" + 10_000 * "x"}).encode()
+    with stand_in(lambda number, path: Answer(500, said, (("X-Request-ID", "a\x1b[31mb"),))) as server:
+        printed = run(server.url, "--duration", "0.3", "--fail-on", "p95>10s")
+    assert "\x1b" not in printed
+    assert max(map(len, printed.splitlines())) < 400
+    assert len(re.findall(r"^ok ", printed, re.MULTILINE)) == 1
 
 
 # The report
@@ -331,6 +451,96 @@ def test_a_process_of_users_that_is_killed_ends_the_run_with_the_report_of_the_o
     assert not any(Path(f"/proc/{pid}").exists() for pid in users)
 
 
+def in_a_terminal(url: str, *arguments: str, until: str) -> tuple[int, str]:
+    """Run it in a terminal of 60 columns, and press Ctrl-C once `until` is on the screen: status and screen."""
+    master, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    command = [sys.executable, "scripts/load_test.py", "--url", url, *arguments]
+    environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=terminal, stderr=terminal) as process:
+        os.close(terminal)
+        screen, pressed = "", False
+        while True:
+            try:
+                screen += os.read(master, 65536).decode()
+            except OSError:  # nobody has the terminal open any more
+                break
+            if not pressed and re.search(until, screen):
+                pressed = True
+                process.send_signal(signal.SIGINT)
+    os.close(master)
+    return process.returncode, screen
+
+
+def test_the_live_line_fits_the_terminal_and_shows_a_stall() -> None:
+    def reply(number: int, path: str) -> Answer:
+        time.sleep(2 if number > 20 else 0)
+        return Answer()
+
+    with stand_in(reply) as server:
+        arguments = ("--warm-up", "0", "--duration", "30", "--rate", "40")
+        status, screen = in_a_terminal(server.url, *arguments, until=r"] +2 s .*\r")
+    lines = [line for line in screen.partition("ending;")[0].split("\r") if "[" in line]
+    assert status == 0
+    assert len(lines) >= 2
+    assert {len(line) for line in lines} == {59}
+    assert "interrupted" in screen
+
+
+def test_a_stall_is_seen_in_the_last_seconds() -> None:
+    measured = Measured(["GET /search"], 60.0)
+    results = [tuple(Result(0, 200, "", second / 10, 900, 100, 5)) for second in range(30)]
+    measured.take(0, {"results": results, "examples": [], "at": 3.0, "cpu": 0.0, **RESTING})
+    assert measured.last_seconds(2.9).requests == 30
+    assert measured.last_seconds(9.0).requests == 0
+
+
+def test_ctrl_c_in_the_warm_up_ends_with_a_report_of_nothing() -> None:
+    with stand_in() as server:
+        status, screen = in_a_terminal(server.url, "--warm-up", "20", until="warming up")
+    assert status == 0
+    assert "0 requests, 0 errors" in screen
+
+
+def test_ctrl_c_before_anything_was_measured() -> None:
+    asked, never = threading.Event(), threading.Event()
+
+    def converse(connection: socket.socket) -> None:
+        connection.recv(65536)
+        asked.set()
+        never.wait(20)
+
+    with listening(converse) as address, begun(f"http://{address}") as process:
+        assert asked.wait(20)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+        never.set()
+    assert process.returncode == 130
+    assert said == "error: interrupted before anything was measured.\n"
+
+
+def test_ctrl_c_while_the_counts_are_read_keeps_what_was_measured(tmp_path: Path) -> None:
+    scrapes, reached, never = itertools.count(), threading.Event(), threading.Event()
+    path = tmp_path / "report.json"
+
+    def reply(number: int, path: str) -> Answer:
+        if path == "/metrics" and next(scrapes):
+            reached.set()
+            never.wait(20)
+        return Answer(body=COUNTS) if path == "/metrics" else Answer()
+
+    arguments = ("--duration", "0.5", "--verify-metrics", "--json", str(path))
+    with stand_in(reply) as server, begun(server.url, *arguments) as process:
+        assert reached.wait(20)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        never.set()
+    assert process.returncode == 3
+    report = json.loads(path.read_text())
+    assert report["unverified"] == "interrupted."
+    assert report["overall"]["requests"] > 0
+
+
 # The search for the capacity
 
 
@@ -396,6 +606,9 @@ def test_the_capacity_of_a_server_that_answers_one_at_a_time(tmp_path: Path) -> 
         (["--fail-on", "p95>3%"], "'p95>3%' has no fitting unit"),
         (["--fail-on", "p95>+20%"], "name its file with --compare"),
         (["--find-capacity", "--csv", "seconds.csv"], "--csv has the seconds of one run"),
+        (["--json", "same", "--html", "./same"], "two of --json, --html name the same file"),
+        (["--url", "http://localhost:8000/?"], "is no address"),
+        (["--ca-file", "README.md"], "README.md holds no certificates"),
         (["--slo", "p99<1s"], "--slo is the objective of --find-capacity"),
         (["--find-capacity", "--slo", "fast"], "'fast' is no condition"),
         (["--compare", "/nowhere/before.json"], "/nowhere/before.json cannot be read"),
@@ -509,7 +722,8 @@ def test_a_service_that_dies_meanwhile_is_reported(tmp_path: Path) -> None:
         return Answer()
 
     with stand_in(reply) as server:
-        report = report_of(server.url, tmp_path, "--duration", "1", "--think-time", "0.01")
+        report = report_of(server.url, tmp_path, "--duration", "1", "--think-time", "0.01", status=3)
+    assert any("could not be reached any more" in warning for warning in report["warnings"])
     (error,) = (error for error in report["errors"] if error["kind"] == "connection closed")
     assert error["count"] > 20
     assert re.fullmatch(r"load-[0-9a-f]{8}-0-\d+", error["request_id"])
@@ -521,12 +735,83 @@ def test_a_service_that_is_gone_at_the_end_leaves_the_report_and_its_status(tmp_
     def reply(number: int, path: str) -> Answer:
         if path != "/metrics":
             return Answer()
-        return Answer(body=b"http_requests_in_progress 1\n") if next(counts) == 0 else Answer(500)
+        return Answer(body=COUNTS) if next(counts) == 0 else Answer(500)
 
     with stand_in(reply) as server:
         report = report_of(server.url, tmp_path, "--duration", "0.3", "--verify-metrics", status=3)
     assert "/metrics cannot be read: 500" in report["unverified"]
     assert report["overall"]["requests"] > 0
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [b"", b"# nothing\n", b"http_requests_total 3\n", COUNTS.replace(b'"200"', b'"2xx"'), COUNTS + b"x{ 1\n",
+     COUNTS.replace(b"} 1", b"} NaN")],
+)  # fmt: skip
+def test_counts_that_cannot_be_verified_are_found_before_the_load(
+    counts: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with stand_in(lambda number, path: Answer(body=counts)) as server:
+        assert load_test.main(["--url", server.url, "--verify-metrics", "--duration", "30"]) == 3
+    assert "/metrics" in capsys.readouterr().err
+
+
+def test_more_users_than_files_are_refused() -> None:
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+
+    command = [sys.executable, "scripts/load_test.py", "--users", "50"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=few, check=False)
+    assert ended.returncode == 2
+    assert "--users 50 need 50 connections in a process, and 36 are allowed here" in ended.stderr
+
+
+def test_a_link_and_a_pipe_are_written_to_and_stay_what_they_are(tmp_path: Path) -> None:
+    link, target, pipe = tmp_path / "link", tmp_path / "target", tmp_path / "pipe"
+    target.write_text("old")
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    with stand_in() as server:
+        run(server.url, "--duration", "0.3", "--json", str(link), "--html", str(pipe))
+    reader.join()
+    assert link.is_symlink()
+    assert json.loads(target.read_text())["overall"]["requests"] > 0
+    assert "<h1>" in read[0]
+    assert pipe.is_fifo()
+
+
+def test_a_full_disk_costs_the_file_and_nothing_else(tmp_path: Path) -> None:
+    with stand_in() as server:
+        files = ("--csv", "/dev/full", "--json", str(tmp_path / "json"))
+        command = [sys.executable, "scripts/load_test.py", "--url", server.url, "--warm-up", "0", "--duration", "0.3"]
+        ended = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "error: /dev/full cannot be written: No space left on device." in ended.stderr
+    assert json.loads((tmp_path / "json").read_text())["overall"]["requests"] > 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{", "[" * 100_000, "[]", "null", '{"format": 2}', '{"format": 1, "overall": {}, "parts": {}}',
+        json.dumps({"format": 1, "started": "", "options": {}, "parts": {}, "overall": {
+            "requests": 1, "errors": 0, "throughput": 1, "latency_ms": {"p50": 1.0}}}),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_earlier_report(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "earlier.json"
+    path.write_text(content)
+    with pytest.raises(SystemExit) as ended:
+        load_test.main(["--compare", str(path)])
+    assert ended.value.code == 2
+    assert "name a file that --json has written" in capsys.readouterr().err
+
+
+def test_the_kind_of_an_error_does_not_depend_on_what_was_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert_refused(f"http://127.0.0.1:{free_port()}/SSL", "cannot be reached; is the service started?", capsys)
 
 
 # What is asked
@@ -563,6 +848,16 @@ def test_some_movies_that_are_asked_for_do_not_exist() -> None:
     assert unknown == pytest.approx(traffic.UNKNOWN_SHARE)
 
 
+def test_the_same_seed_asks_the_same_of_the_open_model_too(tmp_path: Path) -> None:
+    asked: list[list[str]] = []
+    for _ in range(2):
+        seen: list[str] = []
+        with stand_in(lambda number, path, seen=seen: seen.append(path) or Answer()) as server:  # type: ignore[misc]
+            run(server.url, "--rate", "100", "--duration", "1", "--processes", "2", "--mix", "movies=1,search=1")
+        asked.append(sorted(seen))
+    assert asked[0] == asked[1]
+
+
 def test_the_same_seed_asks_the_same() -> None:
     mix = dict.fromkeys(traffic.PARTS, 1.0)
     assert made(mix, seed=3) == made(mix, seed=3) != made(mix, seed=4)
@@ -572,8 +867,10 @@ def test_the_same_seed_asks_the_same() -> None:
 @given(st.text(min_size=3, max_size=60), st.integers(0, 1000))
 def test_a_slip_of_the_fingers_is_a_small_one(title: str, seed: int) -> None:
     wrong = traffic.misspelt(title, random.Random(seed))
-    assert abs(len(wrong) - len(wrong.strip())) == 0
+    assert wrong == wrong.strip()
     assert len(title.strip()) - 1 <= len(wrong) + 2 <= len(title) + 3
+    if title == title.strip():
+        assert wrong != title
 
 
 # The statistics
@@ -585,7 +882,7 @@ def test_percentiles_are_right_to_three_digits(microseconds: list[int]) -> None:
     for one in microseconds:
         latencies.record(one)
     for percentile in (50.0, 99.0):
-        rank = max(int(percentile / 100 * len(microseconds) + 0.5), 1)
+        rank = -(-int(percentile) * len(microseconds) // 100)
         true = sorted(microseconds)[rank - 1] / 1000
         assert latencies.percentiles([percentile])[0] == pytest.approx(true, rel=1e-3, abs=1e-3)
 
@@ -596,7 +893,7 @@ def memory_after(seconds: int) -> int:
     measured = Measured(["GET /search"], seconds)
     for second in range(seconds):
         results = [tuple(Result(0, 200, "", second + i / 5, 900 + 50 * i, 100, 5)) for i in range(5)]
-        measured.take(0, {"results": results, "examples": [], "at": second, "cpu": second / 2, "threads": 4})
+        measured.take(0, {"results": results, "examples": [], "at": second, "cpu": second / 2, **RESTING})
     measured.finish()
     assert measured.requests == sum(period.requests for period in measured.timeline.periods()) == 5 * seconds
     held = tracemalloc.get_traced_memory()[0]

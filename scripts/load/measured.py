@@ -1,6 +1,7 @@
 """The one owner of the statistics: every result ends here, in counts and histograms whose size does not grow."""
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 from hdrh.histogram import HdrHistogram  # ships no types
 
-from scripts.load.worker import Result
+from scripts.load.worker import NOT_STARTED, Result
 
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 _LONGEST_MICROSECONDS = 3_600_000_000
@@ -55,11 +56,15 @@ class Latencies:
 
     def percentiles(self, wanted: Iterable[float]) -> list[float | None]:
         """Milliseconds that so many in a hundred do not exceed; None where nothing was counted."""
-        wanted = list(wanted)
         if not self.count:
             return [None for _ in wanted]
-        found = self._histogram.get_percentile_to_value_dict(sorted(wanted))
-        return [min(found[one], self.greatest or found[one]) / 1000 for one in wanted]
+        shares = [100.0 * self._rank(one) / self.count for one in wanted]  # which the library rounds to that very rank
+        found = self._histogram.get_percentile_to_value_dict(sorted(shares))
+        return [min(found[share], self.greatest or found[share]) / 1000 for share in shares]
+
+    def _rank(self, percentile: float) -> int:
+        """The least rank that so many in a hundred do not exceed (the nearest-rank method)."""
+        return max(math.ceil(round(percentile * self.count / 100, 6)), 1)
 
     def encode(self) -> bytes:
         """The histogram in the compressed form (V2) that all HDR tools read."""
@@ -129,13 +134,22 @@ class Busy:
     cpu_seconds: float = 0.0
     seconds: float = 0.0
     threads: int = 0
+    still: float = 0.0
+    """The longest time for which it stood still, in seconds."""
+    waiting: int = 0
+    """Requests under way when it last told."""
+    oldest: float = 0.0
+    """Seconds since the first of them was due or begun."""
     first: tuple[float, float] | None = None
 
-    def note(self, at: float, cpu: float, threads: int) -> None:
-        """A reading of its processor time, `at` seconds after the start of what is measured."""
-        self.threads = max(self.threads, threads)
+    def note(self, handover: dict[str, Any]) -> None:
+        """What it said of itself; `at` is in seconds after the start of what is measured."""
+        at, cpu = handover["at"], handover["cpu"]
+        self.threads = max(self.threads, handover["threads"])
+        self.waiting, self.oldest = handover["waiting"], handover["oldest"]
         if at < 0:
             return
+        self.still = max(self.still, handover["still"])
         self.first = self.first or (at, cpu)
         self.seconds, self.cpu_seconds = at - self.first[0], cpu - self.first[1]
 
@@ -161,12 +175,17 @@ class Measured:
     lags: Latencies = field(default_factory=Latencies)
     late: int = 0
     """Requests that were due when no thread was free."""
-    unstarted: int = 0
-    stuck: int = 0
-    """Requests that had not ended long after they should have been given up; they are in no other figure."""
-    ended_early: dict[int, int] = field(default_factory=dict)
-    """Status of each process of users that ended before its time."""
+    notes: list[str] = field(default_factory=list)
+    """What the processes of users had to say."""
+    in_time: Counter[str] = field(default_factory=Counter)
+    """Answers by endpoint that came before the end of what is measured, for the throughput."""
+    ended_early: dict[int, str] = field(default_factory=dict)
+    """How each process of users ended that did so before its time."""
     last_end: float = 0.0
+    own_cpu_seconds: float = 0.0
+    """Processor time of the process that owns the statistics."""
+    machine_share: float | None = None
+    """How busy all processors of this machine were; None where it does not tell."""
     timeline: Timeline = field(default_factory=Timeline)
     busy: dict[int, Busy] = field(default_factory=lambda: defaultdict(Busy))
     recent: deque[Period] = field(default_factory=lambda: deque(maxlen=_RECENT_SECONDS))
@@ -182,10 +201,8 @@ class Measured:
             self._count(Result(*result))
         for example in handover["examples"]:
             self.examples.setdefault(example["kind"], example)
-        self.busy[process].note(handover["at"], handover["cpu"], handover["threads"])
-        if handover.get("done"):
-            self.unstarted += handover["unstarted"]
-            self.stuck += handover["stuck"]
+        self.notes += handover["notes"]
+        self.busy[process].note(handover)
         newest = max(self._open, default=0)
         for second in sorted(self._open):
             if second <= newest - _OPEN_SECONDS:
@@ -197,35 +214,36 @@ class Measured:
             self._close(second)
 
     @property
-    def seconds(self) -> float:
-        """How long was measured: until the last answer, where that came after the end."""
-        return max(self.duration, self.last_end, 1e-9)
-
-    @property
     def requests(self) -> int:
         """Requests measured, those included that could not even be started."""
-        return self.outcomes.total() + self.unstarted
+        return self.outcomes.total()
 
     @property
     def errors(self) -> int:
         """Those of them that went wrong."""
-        return sum(count for (_, _, kind), count in self.outcomes.items() if kind) + self.unstarted
+        return sum(count for (_, _, kind), count in self.outcomes.items() if kind)
+
+    @property
+    def unstarted(self) -> int:
+        """Those of them that were never sent."""
+        return sum(count for (_, _, kind), count in self.outcomes.items() if kind == NOT_STARTED)
 
     def _count(self, result: Result) -> None:
         endpoint = self.endpoints[result.endpoint]
         if result.status:
             self.answers[endpoint, result.status] += 1
-        else:
+        elif result.kind != NOT_STARTED:
             self.unanswered[endpoint] += 1
-        timed = result.status or result.kind == "timeout"
+        timed = result.status or result.kind in {"timeout", NOT_STARTED}
         if result.begun < 0:
-            if timed:
+            if result.status:
                 self.warm_up[endpoint].record(result.latency)
             return
         self.outcomes[endpoint, result.status, result.kind] += 1
         self.sizes[endpoint] += result.size
         ended = result.begun + result.latency / 1e6
         self.last_end = max(self.last_end, ended)
+        self.in_time[endpoint] += bool(result.status and ended <= self.duration)
         second = self._second(int(ended))
         second.requests += 1
         second.errors += bool(result.kind)
@@ -254,10 +272,11 @@ class Measured:
             self.on_second(second)
         self._closed = last
 
-    def last_seconds(self) -> Period:
-        """The last few seconds as one period."""
-        seconds = [*self.recent, *(self._open[number] for number in sorted(self._open))][-_RECENT_SECONDS:]
-        together = Period(seconds[0].begin if seconds else 0, max(len(seconds), 1))
-        for one in seconds:
-            together.add(one)
+    def last_seconds(self, elapsed: float) -> Period:
+        """The last few seconds before `elapsed` as one period, whether or not anything came back in them."""
+        begin = max(int(elapsed) - _RECENT_SECONDS + 1, 0)
+        together = Period(begin, int(elapsed) + 1 - begin)
+        for one in (*self.recent, *self._open.values()):
+            if one.begin >= begin:
+                together.add(one)
         return together

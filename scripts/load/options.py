@@ -5,12 +5,14 @@ import argparse
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from scripts.load.conditions import parse_condition
+from scripts.load.conditions import Condition, parse_condition
+from scripts.load.limits import connections_allowed
 from scripts.load.report import load_earlier
 from scripts.load.traffic import PARTS
 
@@ -18,6 +20,8 @@ DEFAULT_MIX = "recommendations=60,search=25,movies=10,health=5"
 _STEP_SECONDS = 10.0
 _RUN_SECONDS = 60.0
 _FIRST_RATE = 50.0
+_USERS = 5
+_THINK = (0.1, 1.0)
 _MOST_USERS = 5000
 _LONGEST_TIMEOUT = 600
 _EPILOG = f"""
@@ -41,12 +45,12 @@ parts of a mix, and what they ask:
 {chr(10).join(f"  {part:<16}{', '.join(endpoints)}" for part, endpoints in PARTS.items())}
 
 exit status:
-  0  all is well, and every --fail-on held
+  0  it was measured, and no --fail-on is so; errors alone fail no run, --fail-on 'errors>0.1%' does
   1  a --fail-on is so, --verify-metrics found a difference, no rate held the --slo,
      or a process of users was killed, which ends the run with a report of what was measured
-  2  wrong usage
-  3  the service cannot be reached, is not healthy, or is not this service
-  130  interrupted twice; once ends the run with a report of what was measured
+  2  wrong usage, or a file that cannot be written
+  3  the service cannot be reached (any more), is not healthy, or is not this service
+  130  interrupted before anything was measured, or twice; once ends the run with a report of what was measured
 """
 
 
@@ -64,9 +68,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--duration", type=_number(0.1, 86400 * 7), metavar="S",
         help=f"seconds to measure (default: {_RUN_SECONDS:.0f}), with --find-capacity each step ({_STEP_SECONDS:.0f})",
     )  # fmt: skip
-    load.add_argument("--users", type=_whole(1, _MOST_USERS), default=5, help="users of the closed model (default: 5)")
     load.add_argument(
-        "--think-time", type=_range, default=(0.1, 1.0), metavar="S[-S]",
+        "--users", type=_whole(1, _MOST_USERS), help=f"users of the closed model (default: {_USERS})"
+    )
+    load.add_argument(
+        "--think-time", type=_range, metavar="S[-S]",
         help="a user's seconds between an answer and the next request (default: 0.1-1; 0: as fast as possible)",
     )  # fmt: skip
     load.add_argument(
@@ -79,7 +85,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     load.add_argument(
         "--warm-up", type=_number(0, 3600), default=2.0, metavar="S",
-        help="seconds before the measurement, left out of all figures but the counts of --verify-metrics (default: 2)",
+        help="seconds before the measurement, left out of all figures but those of --verify-metrics (default: 2)",
     )  # fmt: skip
     load.add_argument(
         "--timeout", type=_number(0.01, _LONGEST_TIMEOUT), default=10.0, metavar="S",
@@ -89,7 +95,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--processes", type=_whole(1, 64), default=1, metavar="N",
         help="interpreters to ask from; one makes one or two thousand requests a second (default: 1)",
     )  # fmt: skip
-    load.add_argument("--api-key", type=_header, metavar="KEY", help="sent as X-API-Key, and never written down")
+    load.add_argument(
+        "--api-key", type=_header, metavar="KEY", default=os.environ.get("LOAD_TEST_API_KEY"),
+        help="sent as X-API-Key, and never written down; the environment's LOAD_TEST_API_KEY is not seen by others",
+    )  # fmt: skip
+    load.add_argument(
+        "--ca-file", type=_certificates, metavar="FILE", default="",
+        help="certificates of the authorities to trust, in PEM, where the service's are not those that everybody does",
+    )  # fmt: skip
     asked = parser.add_argument_group("what is asked")
     asked.add_argument(
         "--mix", type=_mix, default=_mix(DEFAULT_MIX), metavar="PART=SHARE,...", help=f"default: {DEFAULT_MIX}"
@@ -126,25 +139,55 @@ def _checked(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> 
         objective = [parse_condition(text, arguments.mix) for text in slo.split(",")]
     except ValueError as error:
         parser.error(str(error))
+    _check_conditions(parser, arguments, objective)
     if arguments.csv and arguments.find_capacity:
         parser.error("--csv has the seconds of one run, and --find-capacity makes many; --json has its curve")
     if arguments.slo is not None and not arguments.find_capacity:
         parser.error("--slo is the objective of --find-capacity; with a single run use --fail-on")
-    for condition in arguments.fail_on:
-        if condition.relative and arguments.compare is None:
-            parser.error(f"'{condition.text}' compares with an earlier run; name its file with --compare")
-        if condition.relative and condition.part and condition.part not in arguments.compare["parts"]:
-            parser.error(f"'{condition.text}' names {condition.part}, which the run of --compare did not ask for")
-    if any(condition.relative for condition in objective):
-        parser.error(f"--slo '{slo}' has a change in percent; an objective has fixed figures, such as p99<300ms")
+    named = [f"--{kind}" for kind in ("json", "csv", "html") if getattr(arguments, kind)]
+    if len({getattr(arguments, kind[2:]).resolve() for kind in named}) < len(named):
+        parser.error(f"two of {', '.join(named)} name the same file; each needs its own")
     if arguments.find_capacity:
         arguments.objective, arguments.slo = objective, slo
         arguments.rate = arguments.rate or _FIRST_RATE
     arguments.duration = arguments.duration or (_STEP_SECONDS if arguments.find_capacity else _RUN_SECONDS)
     if arguments.ramp_up > arguments.warm_up + arguments.duration:
         parser.error(f"--ramp-up {arguments.ramp_up:g} is longer than the run; shorten it, or lengthen --duration")
-    arguments.processes = min(arguments.processes, arguments.users) if arguments.rate is None else arguments.processes
+    arguments.notes = list(_settle_users(arguments))
+    each = -(-arguments.users // arguments.processes) if arguments.rate is None else 1
+    if each > connections_allowed():
+        parser.error(
+            f"--users {arguments.users} need {each:,} connections in a process, and {connections_allowed():,} are "
+            "allowed here; raise ulimit -n, or take more --processes"
+        )
     return arguments
+
+
+def _check_conditions(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, objective: list[Condition]
+) -> None:
+    for condition in arguments.fail_on:
+        if condition.relative and arguments.compare is None:
+            parser.error(f"'{condition.text}' compares with an earlier run; name its file with --compare")
+        if condition.relative and condition.part and condition.part not in arguments.compare["parts"]:
+            parser.error(f"'{condition.text}' names {condition.part}, which the run of --compare did not ask for")
+    for condition in objective:
+        if condition.relative:
+            parser.error(f"--slo '{condition.text}' is a change in percent; an objective is fixed, such as p99<300ms")
+
+
+def _settle_users(arguments: argparse.Namespace) -> Iterator[str]:
+    """Fill in what was left out of the closed model; yields a sentence on each thing said that has no effect."""
+    if arguments.rate is not None:
+        said = [name for name in ("users", "think_time") if getattr(arguments, name) is not None]
+        if said:
+            names = " and ".join(f"--{name.replace('_', '-')}" for name in said)
+            yield f"{names} had no effect: there are no users in the open model, which --rate asks for."
+    arguments.users = arguments.users or _USERS
+    arguments.think_time = _THINK if arguments.think_time is None else arguments.think_time
+    if arguments.rate is None and arguments.processes > arguments.users:
+        yield f"Only {arguments.users} of {arguments.processes} processes were started: each needs a user."
+        arguments.processes = arguments.users
 
 
 def _number(least: float, most: float) -> Callable[[str], float]:
@@ -183,7 +226,7 @@ def _url(text: str) -> str:
         sound = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
         sound = False
-    if not sound or parts.query or parts.fragment or "@" in parts.netloc or re.search(r"\s", text):
+    if not sound or re.search(r"[?#]", text) or "@" in parts.netloc or re.search(r"\s", text):
         raise argparse.ArgumentTypeError(f"'{text}' is no address of a service; write one like http://localhost:8000")
     return text.rstrip("/")
 
@@ -208,6 +251,14 @@ def _mix(text: str) -> dict[str, float]:
 def _header(text: str) -> str:
     if not re.fullmatch(r"[\x21-\x7e]+", text):
         raise argparse.ArgumentTypeError("the key cannot be sent in a header; it has blanks, or letters beyond ASCII")
+    return text
+
+
+def _certificates(text: str) -> str:
+    try:
+        ssl.create_default_context(cafile=text)
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text} holds no certificates that can be read: {error}") from None
     return text
 
 

@@ -79,7 +79,7 @@ def make_page(report: Mapping[str, Any]) -> str:
 
 def _what_was_done(report: Mapping[str, Any]) -> str:
     options = report["options"]
-    think = " to ".join(f"{seconds:g}" for seconds in dict.fromkeys(options["think_time"]))
+    think = " to ".join(f"{seconds:g}" for seconds in dict.fromkeys(options["think_time"] or ()))
     load = (
         f"{options['rate']:g} requests a second, whatever the service did"
         if report["model"] == "open"
@@ -134,11 +134,12 @@ def _over_time(report: Mapping[str, Any]) -> Iterable[str]:
         )  # fmt: skip
 
     each = "each second" if end <= len(periods) else f"each {periods[0]['seconds']} seconds"
-    middles = [period["second"] + period["seconds"] / 2 for period in periods]
+    whole = [period for period in periods if period["second"] + period["seconds"] <= report["seconds"]] or periods
+    middles = [period["second"] + period["seconds"] / 2 for period in whole]
     lines = [
         Series(
-            name, color, [(x, period[f"{key}_ms"]) for x, period in zip(middles, periods, strict=True)],
-            [f"{period['second']} s: {name} {ms(period[f'{key}_ms'])} ms" for period in periods],
+            name, color, [(x, period[f"{key}_ms"]) for x, period in zip(middles, whole, strict=True)],
+            [f"{period['second']} s: {name} {ms(period[f'{key}_ms'])} ms" for period in whole],
         )
         for key, name, color in _QUANTILES
     ]  # fmt: skip
@@ -147,8 +148,7 @@ def _over_time(report: Mapping[str, Any]) -> Iterable[str]:
         f"P50, P95 and P99 of the answers that came back in {each}.",
         drawn(lines, title="latency over time", y_label="milliseconds", may_be_log=True),
     )
-    whole = [period for period in periods if period["second"] + period["seconds"] <= report["seconds"]] or periods
-    rates = [(x, period["requests"] / period["seconds"]) for x, period in zip(middles, whole, strict=False)]
+    rates = [(x, period["requests"] / period["seconds"]) for x, period in zip(middles, whole, strict=True)]
     hints = [f"{period['second']} s: {rate:,.1f} a second" for period, (_, rate) in zip(whole, rates, strict=True)]
     throughput = [Series("", _GREEN, rates, hints, "area", labelled=False)]
     yield _section(
@@ -228,10 +228,12 @@ def _capacity(capacity: Mapping[str, Any]) -> Iterable[str]:
         for step in steps
     ]  # fmt: skip
     head = ["rate asked for", "answers a second", "requests", "errors", "P50 ms", "P95 ms", "P99 ms", "objective"]
+    verdict = capacity["verdict"]
     yield _section(
         "Capacity",
-        f"{escape(capacity['verdict'].capitalize())} Green points held the objective, red ones broke it. "
-        "All that follows is of the run at the highest rate held.",
+        f"{escape(verdict[:1].upper() + verdict[1:])} Green points held the objective, red ones broke it. What follows "
+        f"is of the {'highest rate held' if capacity['rate'] else 'last rate tried'}, but what the service counted is "
+        "of all.",
         drawn,
         _table(head, rows, even=True),
     )

@@ -1,23 +1,26 @@
 """The report of a run: one object, fit for JSON, from which the table, the page and all judgements are made."""
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from scripts.load.conditions import FIGURES, Condition
-from scripts.load.fleet import ending
 from scripts.load.measured import PERCENTILES, Latencies, Measured
 from scripts.load.traffic import PARTS
+from scripts.load.wire import OWN_LIMIT
 from scripts.load.worker import FLUSH_SECONDS
 
 FORMAT = 1
 """Of the JSON; raised when a reader of the former would misread the new."""
 CURVE = (0, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 100)
 _BUSY_SHARE = 0.85
+_MACHINE_SHARE = 0.97
 _LAG_MILLISECONDS = 5.0
 _LATE_SHARE = 0.01
 CLOSED = (
@@ -30,8 +33,8 @@ OPEN = (
     "a request was due, so a stall shows in full (corrected for coordinated omission)."
 )
 COUNTED = (
-    "Latencies are those of all answers, whatever their status, and of requests that timed out, at the moment when "
-    "they were given up."
+    "Latencies are those of all answers, whatever their status, and of requests that timed out or could not even be "
+    "started, at the moment when they were given up."
 )
 
 
@@ -44,10 +47,11 @@ def make_report(measured: Measured, *, options: Mapping[str, Any], mix: Iterable
         "options": dict(options),
         "model": "closed" if options["rate"] is None else "open",
         "note": f"{CLOSED if options['rate'] is None else OPEN} {COUNTED}",
-        "seconds": round(measured.seconds, 3),
+        "seconds": round(measured.duration, 3),
+        "drain_seconds": round(max(measured.last_end - measured.duration, 0.0), 3),
         "interrupted": False,
         "complete": not measured.ended_early,
-        "overall": _summary(measured, endpoints, unstarted=measured.unstarted),
+        "overall": _summary(measured, endpoints),
         "parts": {part: _summary(measured, set(PARTS[part]) & set(endpoints)) for part in mix},
         "endpoints": {endpoint: _summary(measured, [endpoint]) for endpoint in endpoints},
         "statuses": _statuses(measured),
@@ -66,7 +70,7 @@ def make_report(measured: Measured, *, options: Mapping[str, Any], mix: Iterable
     return report
 
 
-def _summary(measured: Measured, endpoints: Iterable[str], *, unstarted: int = 0) -> dict[str, Any]:
+def _summary(measured: Measured, endpoints: Iterable[str]) -> dict[str, Any]:
     endpoints = set(endpoints)
     latencies = Latencies()
     statuses: dict[str, dict[str, Any]] = {}
@@ -76,15 +80,15 @@ def _summary(measured: Measured, endpoints: Iterable[str], *, unstarted: int = 0
             if status and len(endpoints) == 1:
                 statuses[str(status)] = {"count": of_status.count, "latency_ms": _figures(of_status)}
     outcomes = {outcome: n for outcome, n in measured.outcomes.items() if outcome[0] in endpoints}
-    requests = sum(outcomes.values()) + unstarted
-    errors = sum(n for (_, _, kind), n in outcomes.items() if kind) + unstarted
+    requests = sum(outcomes.values())
+    errors = sum(n for (_, _, kind), n in outcomes.items() if kind)
     answers = sum(n for (_, status, _), n in outcomes.items() if status)
     return {
         "requests": requests,
         "answers": answers,
         "errors": errors,
-        "success_rate": (requests - errors) / requests if requests else None,
-        "throughput": answers / measured.seconds,
+        "success_rate": _ratio(requests - errors, requests),
+        "throughput": _ratio(sum(measured.in_time[endpoint] for endpoint in endpoints), measured.duration) or 0.0,
         "bytes": sum(measured.sizes[endpoint] for endpoint in endpoints),
         "latency_ms": _figures(latencies),
         "curve_ms": list(zip(CURVE, latencies.percentiles(CURVE), strict=True)),
@@ -119,14 +123,14 @@ def _errors(measured: Measured) -> list[dict[str, Any]]:
     for (_, _, kind), count in measured.outcomes.items():
         if kind:
             kinds[kind] += count
-    errors: list[dict[str, Any]] = [
-        {**measured.examples[kind], "kind": kind, "count": count} for kind, count in kinds.most_common()
+    unknown = {"request": "", "detail": "", "request_id": ""}  # of a process that ended before it told
+    return [
+        {**measured.examples.get(kind, unknown), "kind": kind, "count": count} for kind, count in kinds.most_common()
     ]
-    if measured.unstarted:
-        detail = "due before the end, but all of the tester's threads were waiting for answers"
-        unstarted = {"kind": "not started", "count": measured.unstarted, "detail": detail}
-        errors.append({**unstarted, "request": "", "request_id": ""})
-    return errors
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
 
 
 def _tester(measured: Measured) -> dict[str, Any]:
@@ -134,11 +138,14 @@ def _tester(measured: Measured) -> dict[str, Any]:
     return {
         "processes": [
             {
-                "cpu_share": busy.cpu_seconds / busy.seconds if busy.seconds else None,
+                "cpu_share": _ratio(busy.cpu_seconds, busy.seconds),
                 "threads": busy.threads,
+                "longest_still_s": round(busy.still, 3),
             }
             for _, busy in sorted(measured.busy.items())
         ],
+        "statistics_cpu_share": _ratio(measured.own_cpu_seconds, measured.duration),
+        "machine_share": measured.machine_share,
         "lag_p99_ms": lags,
         "late": measured.late,
     }
@@ -147,14 +154,29 @@ def _tester(measured: Measured) -> dict[str, Any]:
 def _warnings(measured: Measured, report: Mapping[str, Any]) -> list[str]:
     tester = report["tester"]
     warnings = [
-        f"Process {process} of users {ending(status)}, so the run was ended. What it had under way or had not yet "
+        f"Process {process} of users {how}, so the run was ended. What it had under way or had not yet "
         f"handed over, at most {FLUSH_SECONDS:g} s of answers, is in no figure."
-        for process, status in measured.ended_early.items()
+        for process, how in measured.ended_early.items()
     ]
-    if measured.stuck:
+    warnings += [f"The tester itself was at its limit: {note}" for note in dict.fromkeys(measured.notes)]
+    of_its_own = sum(n for (_, _, kind), n in measured.outcomes.items() if kind == OWN_LIMIT)
+    if of_its_own:
         warnings.append(
-            f"{measured.stuck:,} requests had not ended long after their time was up, and are in no figure; the name "
-            "of the host may take long to look up."
+            f"The tester itself was at its limit: {of_its_own:,} requests could not be made for want of files, ports "
+            "or memory on this machine. They count as errors, and say nothing of the service. Raise ulimit -n, or ask "
+            "from another machine."
+        )
+    still = max((one["longest_still_s"] for one in tester["processes"]), default=0.0)
+    if still:
+        warnings.append(
+            f"The tester itself stood still, for {still:.1f} s at the longest; what was due meanwhile left late, and "
+            "its latency includes that. The machine has too little to spare, or somebody stopped the process."
+        )
+    if (tester["machine_share"] or 0.0) > _MACHINE_SHARE:
+        warnings.append(
+            f"The processors of this machine were {tester['machine_share']:.0%} busy: the tester and whatever else "
+            "runs here, perhaps the service, were in each other's way. Ask from another machine to know the limit of "
+            "the service alone."
         )
     busiest = max((one["cpu_share"] or 0.0 for one in tester["processes"]), default=0.0)
     if busiest > _BUSY_SHARE:
@@ -248,11 +270,45 @@ def _comparable(summary: Mapping[str, Any], figure: str) -> float | None:
 def load_earlier(path: Path) -> dict[str, Any]:
     """The report that --json wrote; raises ValueError that says what is wrong with the file."""
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        report: dict[str, Any] = orjson.loads(content)
+        _Report.model_validate_json(content)
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}); name a file that --json has written") from error
-    except ValueError as error:
+    except orjson.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON ({error}); name a file that --json has written") from error
-    if not isinstance(report, dict) or report.get("format") != FORMAT or not {"overall", "parts"} <= report.keys():
-        raise ValueError(f"{path} is no report of this load tester; name a file that --json has written")
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        wrong = f"{path} is no report of this load tester ({where}: {first['msg']})"
+        raise ValueError(f"{wrong}; name a file that --json has written") from error
     return report
+
+
+class _Figures(BaseModel):
+    """That of an earlier summary which is compared."""
+
+    requests: int
+    errors: int
+    throughput: float
+    latency_ms: dict[str, float | None]
+
+    @field_validator("latency_ms")
+    @classmethod
+    def _all(cls, latency: dict[str, float | None]) -> dict[str, float | None]:
+        missing = [figure for figure in FIGURES if figure not in latency]
+        if missing:
+            raise ValueError(f"{missing[0]} is missing")
+        return latency
+
+
+class _Report(BaseModel):
+    """That of an earlier report which is compared."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: Literal[1]
+    started: str
+    options: dict[str, Any]
+    overall: _Figures
+    parts: dict[str, _Figures]

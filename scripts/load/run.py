@@ -15,6 +15,7 @@ from typing import Any
 from scripts.load import files
 from scripts.load.capacity import find_capacity
 from scripts.load.fleet import Fleet
+from scripts.load.limits import Machine
 from scripts.load.measured import Measured, Period
 from scripts.load.report import compare, holds_all, judge, make_report
 from scripts.load.screen import Live
@@ -23,14 +24,14 @@ from scripts.load.traffic import Traffic, make_traffic
 from scripts.load.verify import scrape_at_rest, verify
 from scripts.load.worker import Plan
 
-_NOT_COMPARED = {"seed", "url"}
-
 
 class Interrupted:
     """Whether somebody has asked for an end; the second time the process ends at once."""
 
     def __init__(self) -> None:
         self.is_set = False
+        self.at_once: list[Callable[[], None]] = [files.forget]
+        """What is still done before that."""
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -44,18 +45,21 @@ class Interrupted:
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         if self.is_set:
-            os._exit(128 + signal.SIGINT)  # the processes of users see their input end, and end as well
+            for last in self.at_once:
+                last()
+            os._exit(128 + signal.SIGINT)
         self.is_set = True
         os.write(2, b"\nending; what is under way is waited for. Ctrl-C again ends at once.\n")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Do what was asked for; returns the whole report. Raises Unreachable where the service cannot be tested.
+    """Do what was asked for; returns the whole report.
 
-    A service that cannot be reached any more after the run is an entry `unverified` of the report, which is not lost.
+    Raises Unreachable where the service cannot be tested, Unwritable where the CSV cannot. A service that cannot be
+    reached any more after the run is an entry `unverified` or `gone` of the report, which is not lost.
     """
     headers = {"X-API-Key": arguments.api_key} if arguments.api_key else {}
-    target = Target(arguments.url, headers=headers, timeout=arguments.timeout)
+    target = Target(arguments.url, headers=headers, timeout=arguments.timeout, ca_file=arguments.ca_file)
     target.check()
     traffic = make_traffic(target.movies, arguments.mix, skew=arguments.catalog_skew, seed=arguments.seed)
     interrupted = Interrupted()
@@ -67,15 +71,20 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         if arguments.find_capacity:
             report, seen = _capacity(arguments, traffic, interrupted)
         else:
-            with files.seconds_to(arguments.csv) as on_second:
-                report, measured = _once(arguments, traffic, interrupted, on_second=on_second)
+            with files.Seconds(arguments.csv) as seconds:
+                report, measured = _once(arguments, traffic, interrupted, on_second=seconds.add)
+            report["unwritten"] = [seconds.failed] if seconds.failed else []
             seen = [measured]
+    report["warnings"] += arguments.notes
     if before is not None:
         try:
             report["verification"] = verify(_together(seen), target, before, scrape_at_rest(target))
-        except Unreachable as error:
-            report["unverified"] = str(error)
-            report["warnings"].append(f"Nothing could be verified at the end: {error}")
+        except (Unreachable, KeyboardInterrupt) as error:
+            report["unverified"] = str(error) or "interrupted."
+            report["warnings"].append(f"Nothing could be verified at the end: {report['unverified']}")
+    elif "no answer" in report["statuses"] and not (report["overall"]["answers"] and target.is_there()):
+        report["gone"] = True
+        report["warnings"].append("The service gave no answer, or could not be reached any more at the end.")
     if arguments.compare is not None:
         report["comparison"] = {
             "started": arguments.compare["started"],
@@ -94,9 +103,11 @@ def _once(
     rate = rate or arguments.rate
     started = datetime.now(UTC).isoformat(timespec="seconds")
     measured = Measured(list(traffic.weights), arguments.duration, on_second)
-    live = Live(what)
+    live = Live(what, arguments.duration)
     stopping = False
+    own, machine = time.process_time(), Machine()
     with Fleet(_plans(arguments, traffic, rate)) as fleet:
+        interrupted.at_once.append(fleet.kill)
         for told in fleet.run():
             if told is not None:
                 measured.take(*told)
@@ -107,6 +118,8 @@ def _once(
                 stopping = True
                 measured.duration = max(min(elapsed, arguments.duration), 0.0)
     measured.finish()
+    measured.own_cpu_seconds = time.process_time() - own
+    measured.machine_share = machine.share()
     live.end()
     report = make_report(measured, options=_options(arguments, rate), mix=arguments.mix, started=started)
     report["interrupted"] = interrupted.is_set
@@ -121,7 +134,7 @@ def _plans(arguments: argparse.Namespace, traffic: Traffic, rate: float | None) 
             url=arguments.url, headers=headers, traffic=traffic, run=f"load-{run_id}", process=process,
             processes=arguments.processes, users=arguments.users, think=arguments.think_time, rate=rate,
             ramp_up=arguments.ramp_up, warm_up=arguments.warm_up, duration=arguments.duration,
-            timeout=arguments.timeout, seed=arguments.seed,
+            timeout=arguments.timeout, seed=arguments.seed, ca_file=arguments.ca_file,
         )
         for process in range(arguments.processes)
     ]  # fmt: skip
@@ -130,7 +143,8 @@ def _plans(arguments: argparse.Namespace, traffic: Traffic, rate: float | None) 
 def _options(arguments: argparse.Namespace, rate: float | None) -> dict[str, Any]:
     """What was asked for, without the key."""
     names = "url duration users think_time ramp_up warm_up timeout processes mix catalog_skew seed".split()
-    return {**{name: getattr(arguments, name) for name in names}, "rate": rate}
+    of_closed = {} if rate is None else {"users": None, "think_time": None}
+    return {**{name: getattr(arguments, name) for name in names}, "rate": rate, **of_closed}
 
 
 def _capacity(
@@ -184,10 +198,9 @@ def _together(seen: list[Measured]) -> Measured:
 def _differences(report: dict[str, Any], earlier: dict[str, Any]) -> list[str]:
     """What else was different between two runs, so that nobody compares what cannot be compared."""
     now, then = report["options"], earlier.get("options", {})
-    names = [name for name in now if name not in _NOT_COMPARED]
     return [
         f"{name.replace('_', '-')}: {_shown(then.get(name))} then, {_shown(now[name])} now"
-        for name in names
+        for name in now
         if _shown(then.get(name)) != _shown(now[name])
     ]
 

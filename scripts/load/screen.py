@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import textwrap
 import time
@@ -14,13 +15,15 @@ from scripts.load.measured import Measured
 _WIDTH = 118
 _PLAIN_SECONDS = 5.0
 _LIVE_SECONDS = 0.5
+_LONG_SECONDS = 1.0
 
 
 class Live:
     """One line that is written over and over in a terminal, and a plain line every few seconds elsewhere."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, duration: float) -> None:
         self._what = what
+        self._duration = duration
         self._terminal = sys.stderr.isatty()
         self._next = 0.0
 
@@ -33,23 +36,37 @@ class Live:
         if elapsed < 0:
             line = f"{self._what}warming up, {-elapsed:.0f} s"
         else:
-            last = measured.last_seconds()
+            last = measured.last_seconds(elapsed)
             p50, p95, p99 = (ms(value) for value in last.quantiles())
-            seconds = max(min(last.seconds, elapsed), 0.5)
-            done = min(elapsed / measured.duration, 1.0)
+            seconds = max(elapsed - last.begin, 0.5)
+            done = min(elapsed / self._duration, 1.0)
             line = (
                 f"{self._what}{bar(done) if self._terminal else f'{done:4.0%}'} {elapsed:5.0f} s  "
                 f"{last.requests / seconds:7.1f}/s  p50 {p50}  p95 {p95}  p99 {p99} ms  errors {measured.errors:,}"
             )
+        line += _waiting(measured)
         if self._terminal:
-            print(f"\r{line[:_WIDTH]:<{_WIDTH}}", end="", file=sys.stderr, flush=True)
+            width = _terminal_width()
+            print(f"\r{line[:width]:<{width}}", end="", file=sys.stderr, flush=True)
         else:
             print(line, file=sys.stderr, flush=True)
 
     def end(self) -> None:
         """Leave the line clean for what follows."""
         if self._terminal:
-            print(f"\r{'':<{_WIDTH}}\r", end="", file=sys.stderr, flush=True)
+            print(f"\r{'':<{_terminal_width()}}\r", end="", file=sys.stderr, flush=True)
+
+
+def _waiting(measured: Measured) -> str:
+    """How many answers are waited for, where one is long in coming."""
+    oldest = max((busy.oldest for busy in measured.busy.values()), default=0.0)
+    if oldest < _LONG_SECONDS:
+        return ""
+    return f"  {sum(busy.waiting for busy in measured.busy.values()):,} wait, the first for {oldest:.0f} s"
+
+
+def _terminal_width() -> int:
+    return min(shutil.get_terminal_size((_WIDTH, 24)).columns - 1, _WIDTH)
 
 
 def bar(done: float) -> str:
@@ -69,9 +86,10 @@ def print_report(report: Mapping[str, Any]) -> None:
     overall, options = report["overall"], report["options"]
     asked = f"{options['rate']:g} a second" if report["model"] == "open" else f"{options['users']} users"
     share = "" if overall["success_rate"] is None else f" ({percent(overall['success_rate'])} went well)"
+    drained = f", the last answer {report['drain_seconds']:.1f} s later" if report["drain_seconds"] >= 1 else ""
     print(
         f"\n{options['url']}: {asked} for {report['seconds']:.1f} s after {options['warm_up']:g} s of warm-up"
-        f"{', interrupted' if report['interrupted'] else ''}\n"
+        f"{drained}{', interrupted' if report['interrupted'] else ''}\n"
         f"{overall['requests']:,} requests, {overall['errors']:,} errors{share}, {overall['throughput']:,.1f} answers "
         f"a second, {overall['bytes'] / 1e6:,.1f} MB"
     )
@@ -85,7 +103,9 @@ def print_report(report: Mapping[str, Any]) -> None:
     tester = report["tester"]
     busy = ", ".join(percent(one["cpu_share"] or 0.0) for one in tester["processes"])
     lag = f"; 99 % of its requests left within {ms(tester['lag_p99_ms'])} ms of when they were due"
-    print(f"tester: {busy} of a core{lag if report['model'] == 'open' and tester['lag_p99_ms'] is not None else ''}")
+    own = percent(tester["statistics_cpu_share"] or 0.0)
+    lag = lag if report["model"] == "open" and tester["lag_p99_ms"] is not None else ""
+    print(f"tester: {busy} of a core, its statistics {own}{lag}")
     if "verification" in report:
         _print_verification(report["verification"])
     if "capacity" in report:

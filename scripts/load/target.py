@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import requests
 
-from scripts.load.wire import Exchange, exchange, open_session
-from scripts.scraped import Samples, samples_of
+from scripts.load.wire import OWN_LIMIT, Exchange, exchange, open_session, printable
+from scripts.scraped import Samples, answers_counted, samples_of
 
 METRICS = "GET /metrics"
 
@@ -20,11 +20,11 @@ class Unreachable(Exception):
 class Target:
     """Asks the service on the tester's own behalf, and keeps an account of it."""
 
-    def __init__(self, url: str, *, headers: dict[str, str], timeout: float) -> None:
+    def __init__(self, url: str, *, headers: dict[str, str], timeout: float, ca_file: str = "") -> None:
         self.url = url
         self.headers = headers
         self._timeout = timeout
-        self._session = open_session(headers)
+        self._session = open_session(headers, ca_file=ca_file)
         self.answers: Counter[tuple[str, int]] = Counter()
         """The answers to the tester's own scrapes, by endpoint and status."""
         self.unanswered: Counter[str] = Counter()
@@ -39,11 +39,15 @@ class Target:
                 "Name the address of the movie recommendation service: --url http://localhost:8000"
             )
         if health.get("status") != "healthy":
-            why = health.get("reason") or health.get("status")
+            why = printable(str(health.get("reason") or health.get("status")))
             raise Unreachable(f"the service at {self.url} is not healthy: {why}. Mend that first; see its /health.")
         if became.status != 200:
             raise Unreachable(f"{self.url}/health was answered with {became.status}; it should be 200.")
         return health
+
+    def is_there(self) -> bool:
+        """Whether anything answers, be it too late."""
+        return self._ask("/health", heeded=False).error in {"", "timeout"}
 
     def ask(self, path: str) -> Any:
         """The JSON of an answer; raises Unreachable where it is none, or not 200."""
@@ -93,7 +97,7 @@ class Target:
             return orjson.loads(became.body)
         except ValueError as error:
             to = (became.headers or {}).get("Location")
-            where = f" (it sends to {to})" if to else ""
+            where = f" (it sends to {printable(to)})" if to else ""
             raise Unreachable(
                 f"{self.url} is not this service: {path} was answered with {became.status} and something that is not "
                 f"JSON{where}."
@@ -101,7 +105,9 @@ class Target:
 
 
 _FAILED = {
-    "TLS": "cannot be trusted, or does not speak TLS; is it http:// rather than https://?",
+    "TLS": "cannot be trusted, or does not speak TLS; is it http:// rather than https://? --ca-file names the "
+    "certificate of an authority of one's own",
+    OWN_LIMIT: "cannot be asked, since this machine has no more files, ports or memory to give",
     "timeout": "does not answer in time; is it overloaded, or is --timeout too short?",
     "unknown host": "names a host that is not known; is it spelt right?",
     "connection refused": "cannot be reached; is the service started? ./scripts/start_api.sh starts it",
@@ -122,11 +128,18 @@ def _is_movie(content: object) -> bool:
 
 
 def _said(became: Exchange) -> str:
-    return became.detail or became.body[:120].decode(errors="replace")
+    return became.detail or printable(became.body[:400].decode(errors="replace"))
 
 
 def _samples(became: Exchange, url: str) -> Samples:
     try:
-        return samples_of(became.body.decode())
+        samples = samples_of(became.body.decode())
     except ValueError as error:
         raise Unreachable(f"{url}/metrics is not in the text format of Prometheus: {error}") from error
+    try:
+        counted = answers_counted(samples)
+    except (ValueError, KeyError) as error:
+        raise Unreachable(f"{url}/metrics is not this service's: its http_requests_total is odd ({error}).") from error
+    if not counted:
+        raise Unreachable(f"{url}/metrics counts no answers: it has no http_requests_total, which is to be verified.")
+    return samples

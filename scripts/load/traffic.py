@@ -25,6 +25,13 @@ PARTS: dict[str, dict[str, float]] = {
 }  # fmt: skip
 """What can be named in a mix: each name with its endpoints, as `http_requests_total` calls them, and their shares."""
 
+OWED = {
+    "GET /recommendations/<int:movie_id>": "recommendations", "POST /recommendations": "recommendations",
+    "POST /recommendations/batch": "results", "GET /search": "results", "POST /search": "results",
+    "GET /movies/<int:movie_id>": "movie_id", "GET /movies/popular": "", "GET /movies/random": "",
+    "GET /health": "model_loaded", "GET /": "version",
+}  # fmt: skip
+"""A name that every answer of an endpoint has; empty where the answer is a list."""
 UNKNOWN_SHARE = 0.01
 """How many of the movies asked for by number do not exist."""
 _FIRST_UNKNOWN_ID = 2_000_000_000
@@ -147,7 +154,7 @@ def misspelt(title: str, chance: random.Random) -> str:
         return title
     at = chance.randrange(1, len(title) - 1)
     before, here, after = title[:at], title[at : at + 2], title[at + 2 :]
-    slip = chance.choice([here[::-1], here[:1], here[:1] + here])
+    slip = chance.choice([slip for slip in (here[::-1], here[:1], here[:1] + here) if slip != here])
     return (before + slip + after)[:_LONGEST_QUERY].strip()
 
 

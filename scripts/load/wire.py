@@ -1,8 +1,10 @@
 """Requests whose time is taken at the socket, so that what Python does before and after is not mistaken for latency."""
 from __future__ import annotations
 
+import errno
 import http.client
 import io
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -15,6 +17,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 USER_AGENT = "recsys-load-test"
+_LONGEST_SAID = 200
 
 
 class _Clock(threading.local):
@@ -24,6 +27,13 @@ class _Clock(threading.local):
     timeout = 0.0
     begun = 0.0
     heard = 0.0
+
+    def left(self) -> float:
+        """Seconds until the request has taken longer than it may; raises TimeoutError when there are none."""
+        left = self.begun + self.timeout - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer did not end in time")
+        return left
 
     def begin(self) -> None:
         """At the first byte to be sent, or the connection to be made for it: wait until it is due."""
@@ -39,19 +49,19 @@ _clock = _Clock()
 
 
 class _Heard(io.RawIOBase):
-    """What comes in from a socket; notes when, and ends what takes longer than it may in all."""
+    """What comes in from a socket; notes when, and waits no longer than the request may take in all."""
 
-    def __init__(self, raw: io.RawIOBase) -> None:
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw = raw
+        self._sock = sock
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(_clock.left())
         count = self._raw.readinto(buffer)
         _clock.heard = time.monotonic()
-        if _clock.heard - _clock.begun > _clock.timeout:
-            raise TimeoutError("the answer did not end in time")
         return count
 
     def close(self) -> None:
@@ -62,7 +72,7 @@ class _Heard(io.RawIOBase):
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
-        self.fp: io.BufferedReader = io.BufferedReader(_Heard(self.fp.detach()), 65536)
+        self.fp: io.BufferedReader = io.BufferedReader(_Heard(self.fp.detach(), sock), 65536)
 
 
 class _Timed:
@@ -75,6 +85,11 @@ class _Timed:
     def send(self, data: Any) -> None:
         _clock.begin()
         super().send(data)  # type: ignore[misc]
+
+    def _new_conn(self) -> socket.socket:
+        sock: socket.socket = super()._new_conn()  # type: ignore[misc]
+        sock.settimeout(_clock.left())  # for what TLS has to say first
+        return sock
 
 
 class _TimedHTTP(_Timed, HTTPConnection):
@@ -112,10 +127,14 @@ class Exchange:
     detail: str = ""
 
 
-def open_session(headers: Mapping[str, str] | None = None) -> requests.Session:
-    """A session of one user: one connection, kept; no redirects followed, nothing read from the environment."""
+def open_session(headers: Mapping[str, str] | None = None, *, ca_file: str = "") -> requests.Session:
+    """A session of one user: one connection, kept; no redirects followed, nothing read from the environment.
+
+    `ca_file` holds the certificates of the authorities to trust; empty for those that everybody does.
+    """
     session = requests.Session()
     session.trust_env = False
+    session.verify = ca_file or True
     session.headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **(headers or {})}
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=1))
@@ -138,31 +157,38 @@ def exchange(
 
 def kind_of(error: BaseException) -> str:
     """The few words under which failures of one kind are counted together."""
-    causes = list(_causes(error))
+    causes = _causes(error)
+    if any(isinstance(cause, OSError) and cause.errno in _OWN_LIMITS for cause in causes):
+        return OWN_LIMIT
     names = " ".join(type(cause).__name__ for cause in causes)
-    text = str(error)
-    for kind, signs in _KINDS.items():
-        if any(sign in names or sign in text for sign in signs):
-            return kind
-    return "connection failed"
+    return next((kind for kind, signs in _KINDS.items() if any(sign in names for sign in signs)), "connection failed")
 
 
+OWN_LIMIT = "limit of the tester"
+"""Of files, ports or memory, on the machine that asks."""
+_OWN_LIMITS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
 _KINDS = {
-    "TLS": ("SSL", "certificate"),
-    "timeout": ("Timeout", "timed out", "TimeoutError"),
+    "TLS": ("SSL",),
+    "timeout": ("Timeout",),
     "unknown host": ("NameResolutionError", "gaierror"),
     "connection refused": ("ConnectionRefused", "NewConnectionError"),
     "answer broke off": ("IncompleteRead", "InvalidChunkLength"),
     "not HTTP": ("BadStatusLine", "LineTooLong", "InvalidHeader", "HeaderParsing", "UnknownProtocol", "ContentDecod"),
     "connection closed": ("RemoteDisconnected", "ConnectionReset", "BrokenPipe", "ConnectionAborted"),
 }
-"""The first kind counts of which a sign is in the names of the errors, or in what they say."""
+"""The first kind counts of which a sign is in the names of the errors."""
 
 
 def root_cause(error: BaseException) -> str:
     """What the innermost error says."""
     last = list(_causes(error))[-1]
-    return " ".join(f"{type(last).__name__}: {last}".split())[:200]
+    return printable(f"{type(last).__name__}: {last}")
+
+
+def printable(text: str) -> str:
+    """The beginning of what a server said, on one line and harmless to a terminal."""
+    line = " ".join(text[: 2 * _LONGEST_SAID].split())[:_LONGEST_SAID]
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in line)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
