@@ -85,7 +85,7 @@ def test_the_latency_is_the_one_that_the_server_took(tmp_path: Path) -> None:
     """P50, P95 and P99 are those of known delays, to 3 % or 0.3 ms; the server notes how long it took in truth."""
 
     def reply(number: int, path: str) -> Answer:
-        time.sleep({0: 0.3, 1: 0.15, 2: 0.15, 3: 0.15}.get(number % 40, 0.05))
+        time.sleep({0: 0.6, 1: 0.3, 2: 0.3, 3: 0.3}.get(number % 40, 0.1))
         return Answer()
 
     with stand_in(reply) as server:
