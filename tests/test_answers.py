@@ -366,10 +366,10 @@ def varied(oracle: Oracle, row: int, top_k: int, diversity: float, asked: Filter
 
 
 @given(
-    row=st.integers(0, 1650), top_k=st.integers(1, 12), diversity=st.sampled_from([0.1, 0.3, 0.5, 0.9, 1.0]),
+    row=st.integers(0, 1650), top_k=st.integers(1, 9), diversity=st.sampled_from([0.1, 0.3, 0.5, 0.9, 1.0]),
     asked=st.sampled_from([Filters(), Filters(genre=("Drama",)), Filters(genre=("Horror",), year_min=1990)]),
 )  # fmt: skip
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_diversity_is_maximal_marginal_relevance_with_few_of_a_series(
     oracle: Oracle, recommender: Recommender, row: int, top_k: int, diversity: float, asked: Filters
 ) -> None:
@@ -394,6 +394,72 @@ def test_diversity_by_http_lowers_likeness_and_says_by_how_much(client: FlaskCli
 
     assert treks(plain) > treks(some) == MOST_OF_A_SERIES
     assert len(some["recommendations"]) == len(much["recommendations"]) == 10
+
+
+@given(
+    row=st.integers(0, 1650), other=st.integers(0, 1650), unlike=st.lists(st.integers(0, 1650), max_size=1),
+    text=st.sampled_from(["", "", "dinosaurs on an island", "robin williams"]), feeling=st.sampled_from(mood.MOODS),
+    diversity=st.sampled_from([0.0, 0.4]),
+)  # fmt: skip
+@settings(max_examples=80, deadline=None)
+def test_the_parts_of_a_reason_add_up_to_the_similarity_whatever_was_asked(
+    oracle: Oracle, recommender: Recommender,
+    row: int, other: int, unlike: list[int], text: str, feeling: mood.Mood, diversity: float,
+) -> None:  # fmt: skip
+    seeds = [oracle.movies[seed].movie_id for seed in (row, other)]
+    unliked = [oracle.movies[seed].movie_id for seed in unlike]
+    answer = recommender.recommend(
+        *seeds, unlike=unliked, text=text, mood=feeling, diversity=diversity, explain=True
+    )
+    multiplier = oracle.multiplier(feeling)
+    for found, similarity, reason in zip(answer.rows.tolist(), answer.scores.tolist(), answer.reasons, strict=True):
+        parts = [term.contribution for field in reason.fields for term in field.terms]
+        assert sum(parts) == pytest.approx(similarity, abs=1e-6)
+        assert [field.contribution for field in reason.fields] == sorted(
+            (sum(term.contribution for term in field.terms) for field in reason.fields), reverse=True
+        )
+        assert reason.score == pytest.approx(similarity * multiplier[found], rel=1e-6)
+        assert reason.multiplier == multiplier[found]
+        assert all(part > 0 for part in parts) or unlike
+
+
+def test_each_part_is_the_product_of_two_weights(oracle: Oracle, recommender: Recommender) -> None:
+    row = oracle.model.catalog.row(titled(oracle, "Toy Story").movie_id)
+    answer = recommender.recommend(oracle.movies[row].movie_id, explain=True)
+    for found, reason in zip(answer.rows.tolist(), answer.reasons, strict=True):
+        products = (oracle.weights[row].toarray() * oracle.weights[found].toarray()).ravel() / ONE**2
+        parts = [term.contribution for field in reason.fields for term in field.terms]
+        assert sorted(parts) == pytest.approx(sorted(products[products > 0].tolist()), abs=1e-12)
+
+
+def test_an_explanation_by_http_names_fields_and_terms_as_they_are_spelt(client: FlaskClient, oracle: Oracle) -> None:
+    toys = titled(oracle, "Toy Story").movie_id
+    body = get(client, f"/recommendations/{toys}", explain="true", top_k=50)
+    plain = get(client, f"/recommendations/{toys}", top_k=50)
+    movies = body["recommendations"]
+    explained = [movie.pop("explanation") for movie in movies]
+    assert movies == plain["recommendations"]
+    for movie, explanation in zip(movies, explained, strict=True):
+        parts = [term["contribution"] for field in explanation["fields"] for term in field["terms"]]
+        assert sum(parts) == pytest.approx(movie["similarity"], abs=1e-6)
+        for field in explanation["fields"]:
+            spelt = {term["term"] for term in field["terms"]}
+            if field["field"] in {"cast", "directors", "genres", "keywords"}:
+                assert spelt <= set(movie[field["field"]])
+        assert explanation["place_without_diversity"] is None
+    assert any("both Animation, " in explanation["sentence"] for explanation in explained)
+    scores = [explanation["score"] for explanation in explained]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_what_diversity_does_is_told_apart(client: FlaskClient, oracle: Oracle) -> None:
+    heat = titled(oracle, "Heat").movie_id
+    plain = ids(get(client, f"/recommendations/{heat}", top_k=50)["recommendations"])
+    body = get(client, f"/recommendations/{heat}", diversity=0.5, explain=1)
+    places = [movie["explanation"]["place_without_diversity"] for movie in body["recommendations"]]
+    assert places != sorted(places)
+    for movie, place in zip(body["recommendations"], places, strict=True):
+        assert place > 50 or plain[place - 1] == movie["movie_id"]
 
 
 def get_metric(client: FlaskClient, label: str) -> list[str]:

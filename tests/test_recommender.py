@@ -137,6 +137,20 @@ def test_without_votes_every_mood_gives_the_same(six: Recommender) -> None:
     assert ids(six, six.recommend(10, mood="popular")) == ids(six, six.recommend(10, mood="deep_cuts"))
 
 
+def test_each_reason_is_one_plain_sentence(six: Recommender) -> None:
+    def sentences(*movie_ids: int, text: str = "") -> dict[int, str]:
+        answer = six.recommend(*movie_ids, text=text, explain=True)
+        return dict(zip(ids(six, answer), [reason.sentence for reason in answer.reasons], strict=True))
+
+    assert sentences(10)[20] == "both about robot and boy; both with Max Stone; same director Ann Lee"
+    assert sentences(10)[30] == "both with Ida Brook; both from 1999; both about boy"
+    assert sentences(60)[20] == "two years apart"
+    assert sentences(60)[40] == "nothing in common that the model knows of"
+    assert sentences(10, 40)[50].startswith("with Gina Rossi; about heist; directed by Paolo Conti")
+    assert sentences(text="odegard") == {30: "directed by Oskar Ødegård"}
+    assert six.recommend(10).reasons == ()
+
+
 def test_an_unknown_movie_raises_and_never_enters_the_cache(six: Recommender) -> None:
     cache = Cache[Lookup, Answer](10)
     recommender = Recommender(build(SIX, source="six"), cache=cache)

@@ -31,15 +31,16 @@ def movies(catalog: Catalog, rows: Iterable[int]) -> orjson.Fragment:
 
 
 def scored_movies(catalog: Catalog, answer: Answer) -> orjson.Fragment:
-    """A JSON list of the movies of `answer` with their similarity."""
+    """A JSON list of the movies of `answer` with their similarity and, where it was asked for, their explanation."""
     if not answer.rows.size:
         return _EMBEDDED(b"[]")
     # numpy's float32 is written with the fewest digits that tell it apart, so that equal looks equal
     scores = orjson.dumps(answer.scores, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    ends = [b',"explanation":' + orjson.dumps(reason) + b"}," for reason in answer.reasons] or [b"},"] * len(scores)
     parts: list[bytes | memoryview] = [b"["]
-    for document, score in zip(catalog.documents(answer.rows), scores, strict=True):
-        parts += (document, b',"similarity":', score, b"},")
-    parts[-1] = b"}]"
+    for document, score, end in zip(catalog.documents(answer.rows), scores, ends, strict=True):
+        parts += (document, b',"similarity":', score, end)
+    parts[-1] = ends[-1][:-1] + b"]"
     return _EMBEDDED(b"".join(parts))
 
 

@@ -83,6 +83,7 @@ def _recommend(
             mood=asked.mood,
             filters=asked.filters,
             diversity=asked.diversity,
+            explain=asked.explain,
         )
     account.gave(answer, recommender.catalog, movie_ids)
     return answers.from_model(

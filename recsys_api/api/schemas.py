@@ -125,6 +125,11 @@ class RecommendationsQuery(Filtered):
         Field(description="Leave out movies released in the same year as the source.", examples=[True]),
     ] = False
     mood: _Mood = DEFAULT
+    explain: Annotated[
+        bool,
+        BeforeValidator(_flag),
+        Field(description="Say of each movie why it is there, with the exact part of every term in its similarity."),
+    ] = False
     diversity: float = Field(
         0.0,
         ge=0,
@@ -234,11 +239,44 @@ class ScoredMovie(Movie):
     similarity: float = Field(ge=0, le=1)
 
 
+class TermReason(BaseModel):
+    """One thing that a movie has in common with what was asked about."""
+
+    term: str
+    contribution: float = Field(description="Its part in the similarity; negative for what only the unliked have.")
+
+
+class FieldReason(BaseModel):
+    """What one field brings."""
+
+    field: str
+    contribution: float
+    terms: list[TermReason] = Field(description="The greatest first.")
+
+
+class Explanation(BaseModel):
+    """Why a movie is where it is: similarity first, then what mood and diversity make of it."""
+
+    sentence: str = Field(description="The strongest reasons in plain words.")
+    fields: list[FieldReason] = Field(description="The greatest first; they add up to the similarity.")
+    multiplier: float = Field(description="What the mood makes of the movie's votes; 1 where there are none.")
+    score: float = Field(description="Similarity times multiplier: what orders the list where there is no diversity.")
+    place_without_diversity: int | None = Field(
+        description="Where the movie would be in the list without diversity, from 1; null where none was asked for."
+    )
+
+
+class Recommended(ScoredMovie):
+    """A recommended movie."""
+
+    explanation: Explanation | None = Field(None, description="Where it was asked for.")
+
+
 class Recommendations(BaseModel):
     """Movies like what was asked about."""
 
     movie_id: int | None = Field(description="The movie that was asked about, the first of several; null for none.")
-    recommendations: list[ScoredMovie] = Field(
+    recommendations: list[Recommended] = Field(
         description="Best first, ties by movie_id, never the movie itself. Where the catalogue has votes, best is by "
         "similarity times what the mood makes of them."
     )

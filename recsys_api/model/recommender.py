@@ -12,6 +12,7 @@ from recsys_api.catalog import EVERYTHING, Catalog, Facets, Filters
 from recsys_api.errors import AmbiguousTitle, Candidate, MovieNotFound, TitleNotFound
 from recsys_api.model.kernel import ALL, Int32s
 from recsys_api.model.mood import DEFAULT, Mood
+from recsys_api.model.reasons import Reasons
 from recsys_api.model.search import Search
 from recsys_api.model.seeds import Seeds
 from recsys_api.model.similar import Answer, Lookup, Similar
@@ -43,6 +44,7 @@ class Recommender:
         self._facets = Facets(model.catalog)
         self._similar = Similar(model, self._facets)
         self._search = Search(model)
+        self._reasons = Reasons(model)
         self.stats = ModelStats(
             total_movies=len(model.catalog),
             vocabulary_size=len(model.vocabulary),
@@ -73,6 +75,7 @@ class Recommender:
         mood: Mood = DEFAULT,
         filters: Filters = EVERYTHING,
         diversity: float = 0.0,
+        explain: bool = False,
     ) -> Answer:
         """The `top_k` best movies for `movie_ids` and their similarity, ties by movie_id, never one of them.
 
@@ -80,12 +83,13 @@ class Recommender:
         `unlike`; at least one movie or word is needed. Best is by similarity times what the `mood` makes of each
         movie's votes. Only movies of at least `min_similarity` that meet the `filters` and, if asked, are of another
         year than the movies'; of near-duplicates the best; fewer than `top_k` only where the catalogue has no more. A
-        `diversity` in [0, 1] trades some of that for movies that differ; see Variety. Raises MovieNotFound, and
-        UnknownValue for a filter.
+        `diversity` in [0, 1] trades some of that for movies that differ; see Variety. With `explain` each movie has its
+        reason; see Reasons. Raises MovieNotFound, and UnknownValue for a filter.
         """
         seeds = Seeds(self._rows(movie_ids), self._rows(unlike), text)
         lookup = Lookup(seeds, top_k, min_similarity, exclude_same_year, mood, filters, diversity)
-        return self.cache.get(lookup, lambda: self._similar.find(lookup))
+        answer = self.cache.get(lookup, lambda: self._similar.find(lookup))
+        return answer._replace(reasons=self._reasons.of(answer, lookup)) if explain else answer
 
     def _rows(self, movie_ids: Sequence[int]) -> tuple[int, ...]:
         """Each movie once and in the order of rows, so that the same question is one look-up however it is asked."""

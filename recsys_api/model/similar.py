@@ -1,7 +1,8 @@
 """The look-up of similar movies: from the table of neighbours where it can be, else by the live kernel."""
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ from recsys_api.model.mood import DEFAULT, MOODS, Mood
 from recsys_api.model.seeds import Seeds
 from recsys_api.model.store import Model
 from recsys_api.model.variety import Varied, Variety
+
+if TYPE_CHECKING:
+    from recsys_api.model.reasons import Reason
 
 _ANYTHING = float(np.finfo(np.float32).tiny)
 """The least similarity that is more than none."""
@@ -41,6 +45,8 @@ class Answer(NamedTuple):
     """How many movies met the filters; counted where there were filters or fewer came than asked for, else -1."""
     variety: Varied | None = None
     """Of a list made with diversity: where its movies would be without, and how much they differ."""
+    reasons: Sequence[Reason] = ()
+    """Why each movie is there, where that was asked."""
 
 
 class Similar:
@@ -63,7 +69,7 @@ class Similar:
         """A choice from as many candidates as it takes: most often the first hundred do."""
         pool = max(_POOL, _POOL_FOR_EACH * lookup.top_k)
         while True:
-            rows, scores, matched, _ = self._ranked(lookup._replace(top_k=pool, diversity=0.0))
+            rows, scores, matched, *_ = self._ranked(lookup._replace(top_k=pool, diversity=0.0))
             factors = self._factors(lookup)
             worth = scores * factors[rows] if factors.size else scores
             varied = self._variety.choose(rows, worth, lookup.top_k, diversity=lookup.diversity)
