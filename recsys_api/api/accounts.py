@@ -4,12 +4,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from types import TracebackType
+from typing import Any, NamedTuple
 
 from flask import request
 
 from recsys_api.catalog import Catalog
 from recsys_api.errors import MovieNotFound, RequestError, TitleNotFound
+from recsys_api.metrics import Metrics
 from recsys_api.metrics.requests import ENDPOINT
 from recsys_api.model.similar import Answer
 from recsys_api.serving import serving
@@ -20,8 +23,8 @@ class recommending:  # noqa: N801 - reads as a verb at its place: with recommend
 
     def __init__(self, top_k: int) -> None:
         self._metrics = serving().metrics
-        self._endpoint: str = request.environ[ENDPOINT]
-        self._asked = self._metrics["recommendation_request_size"](self._endpoint).observed(top_k)
+        self._series = _series(self._metrics, request.environ[ENDPOINT])
+        self._asked = self._series.asked.observed(top_k)
 
     def __enter__(self) -> recommending:
         self._begun = time.perf_counter()
@@ -32,34 +35,50 @@ class recommending:  # noqa: N801 - reads as a verb at its place: with recommend
     ) -> None:
         if kind is None:
             seconds = time.perf_counter() - self._begun
-            taken = self._metrics["recommendation_model_inference_duration_seconds"](self._endpoint).observed(seconds)
-            self._metrics.change([*self._asked, *taken])
+            self._metrics.change([*self._asked, *self._series.taken.observed(seconds)])
             return
         self._metrics.change(self._asked)
         if not issubclass(kind, RequestError):
-            self._count("not_found" if issubclass(kind, (MovieNotFound, TitleNotFound)) else "error", 1)
+            outcome = "not_found" if issubclass(kind, (MovieNotFound, TitleNotFound)) else "error"
+            self._series.generated[outcome].inc(1)
 
     def gave(self, answer: Answer, catalog: Catalog, movie_ids: Sequence[int]) -> None:
         """Note the movies of one list, and which genres interest people: those of the movies that were asked about."""
         scores = answer.scores.tolist()
-        given = self._metrics["recommendations_generated_total"](self._endpoint, "success" if scores else "empty")
+        generated = self._series.generated
         by_genre = self._metrics["recommendation_requested_genre_total"]
-        similarities = self._metrics["recommendation_similarity_score"](self._endpoint)
         self._metrics.change(
             [
-                (given, len(scores) or 1),
+                (generated["success"], len(scores)) if scores else (generated["empty"], 1),
                 *[(by_genre(genre), 1) for id_ in movie_ids for genre in catalog.genres_of(catalog.row(id_))],
-                *similarities.all_observed(scores),
+                *self._series.similarities.all_observed(scores),
             ]
         )
 
     def missed(self, movies: int) -> None:
         """Note movies that do not exist, asked about in a batch."""
         if movies:
-            self._count("not_found", movies)
+            self._series.generated["not_found"].inc(movies)
 
-    def _count(self, status: str, number: int) -> None:
-        self._metrics["recommendations_generated_total"](self._endpoint, status).inc(number)
+
+class _Series(NamedTuple):
+    """What an endpoint that recommends counts in."""
+
+    asked: Any
+    taken: Any
+    similarities: Any
+    generated: dict[str, Any]
+
+
+@lru_cache(maxsize=64)
+def _series(metrics: Metrics, endpoint: str) -> _Series:
+    generated = metrics["recommendations_generated_total"]
+    return _Series(
+        asked=metrics["recommendation_request_size"](endpoint),
+        taken=metrics["recommendation_model_inference_duration_seconds"](endpoint),
+        similarities=metrics["recommendation_similarity_score"](endpoint),
+        generated={status: generated(endpoint, status) for status in ("success", "empty", "not_found", "error")},
+    )
 
 
 class searching:  # noqa: N801 - reads as a verb at its place

@@ -5,7 +5,7 @@ import hashlib
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -111,8 +111,14 @@ class JsonResponse(Response):
 
 
 def _tag(environ: WSGIEnvironment, model_version: str) -> str:
-    by_body = environ["REQUEST_METHOD"] == "POST"  # a GET's body is nobody's business
-    path, query = environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
-    asked = f"{__version__}\n{model_version}\n{'POST' if by_body else 'GET'}\n{path}?{query}"
-    told = asked.encode(errors="surrogatepass") + (request.get_data() if by_body else b"")
+    """What tells this question to this model from any other."""
+    path = f"{environ.get('PATH_INFO', '')}?{environ.get('QUERY_STRING', '')}"
+    if environ["REQUEST_METHOD"] == "POST":  # a GET's body is nobody's business
+        return _digest(f"POST {path}", model_version, request.get_data())
+    return _digest(f"GET {path}", model_version)
+
+
+@lru_cache(maxsize=1024)
+def _digest(asked: str, model_version: str, body: bytes = b"") -> str:
+    told = f"{__version__}\n{model_version}\n{asked}".encode(errors="surrogatepass") + body
     return hashlib.blake2b(told, digest_size=12).hexdigest()

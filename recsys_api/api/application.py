@@ -94,6 +94,11 @@ class Application(Flask):
         if self.teardown_request_funcs:
             super().do_teardown_request(*error)
 
+    def do_teardown_appcontext(self, *error: BaseException | None) -> None:
+        """The same after its context."""
+        if self.teardown_appcontext_funcs:
+            super().do_teardown_appcontext(*error)
+
     def dispatch_request(self) -> Any:
         """What the view of the request at hand gives."""
         request = request_ctx.request

@@ -118,8 +118,8 @@ class Catalog:
 
     def documents(self, rows: npt.NDArray[np.int32]) -> list[memoryview]:
         """The JSON objects of several movies, without their closing brackets, for more to follow."""
-        starts, stops = self.offsets[rows].tolist(), self.offsets[1:][rows].tolist()
-        return [self.blob[start : stop - 1] for start, stop in zip(starts, stops, strict=True)]
+        blob, offsets = self.blob, self.offsets.data  # which gives plain numbers, and one by one the fastest
+        return [blob[offsets[row] : offsets[row + 1] - 1] for row in rows.tolist()]
 
     def genres_of(self, row: int) -> list[str]:
         """The genres of the movie in `row`."""

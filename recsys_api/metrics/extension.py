@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -127,8 +126,10 @@ class QuickHistogram:
         """The same for many values: each bucket changes once, however many fall there."""
         if not observed:
             return []
-        bounds = self._bounds
-        counts = Counter([bisect_left(bounds, value) for value in observed])
+        counts: dict[int, int] = {}
+        for value in observed:
+            bucket = bisect_left(self._bounds, value)
+            counts[bucket] = counts.get(bucket, 0) + 1
         return [(self._sum, sum(observed)), *[(self._buckets[bucket], count) for bucket, count in counts.items()]]
 
 

@@ -100,14 +100,13 @@ class Accounting:
 class _Request:
     """One request on its way through the accounts; also its answer's body, which the server closes at the end."""
 
-    __slots__ = ("_accounting", "_begun", "_first", "_open", "_rest", "body", "environ", "method", "status")
+    __slots__ = ("_accounting", "_begun", "_open", "_parts", "body", "environ", "method", "status")
 
     def __init__(self, environ: WSGIEnvironment, accounting: Accounting, note: bytes) -> None:
         self._begun = time.perf_counter_ns()
         self._accounting = accounting
         self._open = True
-        self._first: list[bytes] = []
-        self._rest: Iterator[bytes] = iter(())
+        self._parts: Iterable[bytes] = ()
         self.body: Iterable[bytes] = ()
         self.environ = environ
         method = environ["REQUEST_METHOD"]
@@ -119,15 +118,18 @@ class _Request:
 
     def begin(self) -> None:
         """Make the first part of the answer."""
-        self._rest = iter(self.body)
-        self._first = [part for part in (next(self._rest, None),) if part is not None]
+        if isinstance(self.body, list):
+            self._parts = self.body
+            return
+        rest = iter(self.body)
+        self._parts = chain([part for part in (next(rest, None),) if part is not None], rest)
 
     def give_up(self, content: bytes) -> None:
         """Answer with `content` in the place of what the application gave."""
-        self._first, self._rest = [content], iter(())
+        self._parts = [content]
 
     def __iter__(self) -> Iterator[bytes]:
-        return chain(self._first, self._rest)
+        return iter(self._parts)
 
     def close(self) -> None:
         """The last byte is handed over, or the client is gone."""

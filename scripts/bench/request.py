@@ -10,17 +10,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import flask
+from flask import Flask, Response
 
 from scripts.bench.results import Result
 from scripts.running_service import ROOT
 
 _REQUESTS = 300
+
+Environ = dict[str, Any]
+Call = Callable[[Environ], object]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,16 +32,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> list[Result]:
-    """Microseconds of a request: bare Flask, the service without accounts, and the service, in turns."""
+    """Microseconds of a request and of its stages, in turns with bare Flask."""
     rounds = arguments.rounds or (10 if arguments.quick else 30)
     samples = _in_a_process_that_shares_metrics(arguments.model, rounds)
-    medians = {name: statistics.median(taken) for name, taken in samples.items()}
-    of_service, of_quiet = samples["the service"], samples["without accounting and logging"]
-    differences = [full - less for full, less in zip(of_service, of_quiet, strict=True)]
+    took = {name: statistics.median(taken) for name, taken in samples.items()}
+    in_the_view = took["validation"] + took["look-up"] + took["serialisation"]
+    around_the_application = took["the service"] - took["the application"] - took["logging"]
     return [
-        *(Result(name, taken, "us") for name, taken in medians.items()),
-        Result("accounting and logging", statistics.median(differences), "us"),
-        Result("the service : bare Flask", medians["the service"] / medians["bare Flask"], "x", at_most=2.2),
+        Result("bare Flask", took["bare Flask"], "us"),
+        Result("the service", took["the service"], "us"),
+        Result("  of which routing and contexts", took["the application"] - took["the view"], "us"),
+        Result("  of which validation", took["validation"], "us"),
+        Result("  of which the look-up", took["look-up"], "us"),
+        Result("  of which serialisation", took["serialisation"], "us"),
+        Result("  of which accounting", took["the view"] - in_the_view + around_the_application, "us"),
+        Result("  of which logging", took["logging"], "us"),
+        Result("the service : bare Flask", took["the service"] / took["bare Flask"], "x", at_most=2.2),
     ]
 
 
@@ -53,6 +62,7 @@ def _in_a_process_that_shares_metrics(model: Path, rounds: int) -> dict[str, lis
 
 
 def _measure(model: Path, rounds: int) -> dict[str, list[float]]:
+    """Microseconds of each thing that is called, in each round."""
     from recsys_api.app import create_app, worker_started  # noqa: PLC0415 - only in the process that shares metrics
     from recsys_api.metrics import slots  # noqa: PLC0415
     from recsys_api.settings import Settings  # noqa: PLC0415
@@ -63,71 +73,91 @@ def _measure(model: Path, rounds: int) -> dict[str, list[float]]:
     app.extensions["recsys_metrics"].slots.take(0)
     app.extensions["recsys_metrics"].slots.begin()
     worker_started(app)
-    bare = flask.Flask("bare")
-    movie_id = int(app.extensions["recsys_api"].model.catalog.movie_ids[0])
-    body = app.test_client().get(f"/recommendations/{movie_id}").data
-    bare.get("/recommendations/<int:movie_id>")(lambda movie_id: flask.Response(body, mimetype="application/json"))
-    quiet = _without_accounts(app)
-    samples: dict[str, list[float]] = {"bare Flask": [], "without accounting and logging": [], "the service": []}
-    calls: list[Callable[..., Iterable[bytes]]] = [bare.wsgi_app, quiet, app.wsgi_app]
+    called = dict(_whole(app))
+    environ = _environ(app)
+    samples: dict[str, list[float]] = {}
     for _ in range(rounds):
-        for name, call in zip(samples, calls, strict=True):
-            samples[name].append(_microseconds(call, movie_id, _REQUESTS))
+        for name, call in called.items():
+            samples.setdefault(name, []).append(_microseconds(call, environ))
+        with app.request_context(environ()):
+            for name, stage in _stages(app).items():
+                samples.setdefault(name, []).append(_microseconds(stage, environ))
     return samples
 
 
-def _without_accounts(app: flask.Flask) -> Callable[..., Iterable[bytes]]:
-    """The same application, counting and logging nothing."""
-    from recsys_api.logs import REQUEST_ID  # noqa: PLC0415
-    from recsys_api.metrics.requests import ENDPOINT  # noqa: PLC0415
-
-    here = app.extensions["recsys_api"]
-    silent = replace(here, metrics=_NoMetrics())
-    cache = here.model.cache
-    listener = cache.on_event
-    inner = app.wsgi_app._app  # type: ignore[attr-defined]  # what the accounts are around
-
-    def call(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        environ[REQUEST_ID], environ[ENDPOINT] = "none", ""
-        app.extensions["recsys_api"], cache.on_event = silent, lambda event, state: None
-        try:
-            answer: Iterable[bytes] = inner(environ, start_response)
-            return answer
-        finally:
-            app.extensions["recsys_api"], cache.on_event = here, listener
-
-    return call
+def _movie_id(app: Flask) -> int:
+    return int(app.extensions["recsys_api"].recommender.catalog.movie_ids[0])
 
 
-class _NoMetrics:
-    """Instruments that do nothing."""
+def _environ(app: Flask) -> Callable[[], Environ]:
+    """What gunicorn hands over with a request for recommendations."""
+    path = f"/recommendations/{_movie_id(app)}"
+    return lambda: {
+        "REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": "", "HTTP_HOST": "x",
+        "SERVER_NAME": "x", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr, "wsgi.version": (1, 0),
+        "recsys.request_id": "00000000", "recsys.endpoint": "/recommendations/<int:movie_id>",
+    }  # fmt: skip
 
-    def __getitem__(self, name: str) -> Any:
-        return self
 
-    def __call__(self, *_: object) -> Any:
-        return self
+def _whole(app: Flask) -> Iterator[tuple[str, Call]]:
+    """Whole requests: to bare Flask, to the service, and to the service without what is around the application."""
+    body = app.test_client().get(f"/recommendations/{_movie_id(app)}").data
+    bare = Flask("bare")
+    bare.get("/recommendations/<int:movie_id>")(lambda movie_id: Response(body, mimetype="application/json"))
+    yield "bare Flask", partial(_answer, bare.wsgi_app)
+    yield "the service", partial(_answer, app.wsgi_app)
+    yield "the application", partial(_answer, app.wsgi_app._app)  # type: ignore[attr-defined]  # inside of the accounts
 
-    def inc(self, *_: object) -> None:
+
+def _answer(application: Any, environ: Environ) -> None:
+    """What a WSGI server does with a request."""
+    answer = application(environ, lambda status, headers, error=None: None)
+    for _part in answer:
         pass
+    if (close := getattr(answer, "close", None)) is not None:
+        close()
 
-    observe = observe_all = inc
+
+def _stages(app: Flask) -> dict[str, Call]:
+    """The stages of a request, each by itself."""
+    from recsys_api import logs  # noqa: PLC0415
+    from recsys_api.api import answers, parsing, schemas  # noqa: PLC0415
+
+    recommender, movie_id = app.extensions["recsys_api"].recommender, _movie_id(app)
+    found = recommender.recommend(movie_id)
+    view = app.view_functions["recommendations.by_id"]
+
+    def serialise(environ: Environ) -> None:
+        answers.from_model(
+            {
+                "movie_id": movie_id,
+                "recommendations": answers.scored_movies(recommender.catalog, found),
+                **answers.timed(),
+                "model_version": recommender.stats.model_version,
+            }
+        )
+
+    def log(environ: Environ) -> None:
+        logs.request_begun(environ)
+        logs.request_finished(environ, 200, 1000)
+
+    view(movie_id=movie_id)  # from here on the context knows when its view began
+    return {
+        "the view": lambda environ: view(movie_id=movie_id),
+        "validation": lambda environ: parsing.from_query(schemas.RecommendationsQuery),
+        "look-up": lambda environ: recommender.recommend(movie_id),
+        "serialisation": serialise,
+        "logging": log,
+    }
 
 
-def _microseconds(app: Callable[..., Iterable[bytes]], movie_id: int, requests: int) -> float:
+def _microseconds(call: Call, environ: Callable[[], Environ]) -> float:
     taken = []
-    for _ in range(requests):
-        environ = {
-            "REQUEST_METHOD": "GET", "PATH_INFO": f"/recommendations/{movie_id}", "QUERY_STRING": "", "HTTP_HOST": "x",
-            "SERVER_NAME": "x", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr, "wsgi.version": (1, 0),
-        }  # fmt: skip
+    for _ in range(_REQUESTS):
+        given = environ()
         begun = time.perf_counter()
-        answer = app(environ, lambda status, headers, error=None: None)
-        for _part in answer:
-            pass
-        if (close := getattr(answer, "close", None)) is not None:
-            close()
+        call(given)
         taken.append(time.perf_counter() - begun)
     return statistics.median(taken) * 1e6
 
