@@ -15,6 +15,7 @@ _UNDECOMPOSED = str.maketrans(
 )
 _APOSTROPHES = dict.fromkeys(map(ord, "'’‘ʼ`´"))
 _TOKEN = re.compile(r"[^\W_]+")
+_SPELT_TOKEN = re.compile(r"[^\W_]+(?:['’‘ʼ`´][^\W_]+)*")
 
 STOP_WORDS = frozenset(
     """
@@ -57,6 +58,12 @@ def fold(text: str) -> str:
     if not text.isascii():
         text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return " ".join(_TOKEN.findall(text))
+
+
+def spellings(text: str) -> list[tuple[str, str]]:
+    """The words of `text` in order, each folded and as it is spelt."""
+    folded, spelt = fold(text).split(), _SPELT_TOKEN.findall(text)
+    return list(zip(folded, spelt if len(spelt) == len(folded) else folded, strict=True))
 
 
 def prose(text: str) -> list[str]:

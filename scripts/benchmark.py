@@ -16,7 +16,7 @@ try:
 except ImportError:
     sys.exit("error: run it as .venv/bin/python scripts/benchmark.py; ./scripts/start_api.sh makes .venv.")
 
-BENCHMARKS = ("http", "request", "scrape", "load")
+BENCHMARKS = ("http", "request", "questions", "scrape", "load")
 """The sub-commands, each a module of scripts/bench."""
 
 

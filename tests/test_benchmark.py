@@ -37,6 +37,17 @@ def test_request_compares_with_bare_flask(
     assert "the service : bare Flask" in capsys.readouterr().out
 
 
+def test_questions_asks_for_everything_at_once_and_each_by_itself(
+    six_models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = benchmark.main(["questions", "--model", str(six_models / store.CURRENT), "--movies", "6"])
+    lines = capsys.readouterr().out.splitlines()
+    (whole,) = [line for line in lines if line.startswith("with filters, diversity and reasons, P50")]
+    assert "at most 2" in whole
+    assert status == ("MISSED" in whole)
+    assert any(line.startswith("plain, P99") for line in lines)
+
+
 def test_a_model_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmark.main(["request", "--model", str(tmp_path / "none")]) == 2
     assert f"there is no model at {tmp_path / 'none'}" in capsys.readouterr().err

@@ -1,9 +1,8 @@
 """Why a movie is in a list: what each shared term brings to the similarity, exactly, and one sentence of it."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from operator import attrgetter
 
 import numpy as np
@@ -15,16 +14,13 @@ from recsys_api.model.kernel import UNIT
 from recsys_api.model.mood import MOODS
 from recsys_api.model.similar import Answer, Lookup
 from recsys_api.model.store import Model
-from recsys_api.text import fold, prose
+from recsys_api.text import fold, spellings, stem
 
 _MOST_CLAUSES, _MOST_NAMED = 3, 3
-_TEXT_FIELDS = tuple(field.name for field in FIELDS if field.is_text)
+_PROSE = frozenset(field.name for field in FIELDS if field.is_text)
+_PHRASES = ("genres", "keywords", "directors", "cast")
 _CONTRIBUTION = attrgetter("contribution")
 _NUMBERS = "no one two three four five six seven eight nine ten".split()
-_MARKS = "\"'.,;:!?()[]\u2013\u2014\u2026\u201c\u201d\u2018\u2019"
-
-Spelling = dict[tuple[str, str], str]
-"""How a term of a field is spelt where it comes from: terms themselves are folded, and words of prose stemmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +57,33 @@ class Reason:
     """Where the movie would be in the list, from 1, where there is diversity."""
 
 
+class _Spelling:
+    """How terms are spelt where they come from: terms themselves are folded, and words of prose stemmed."""
+
+    def __init__(self, movies: Sequence[Movie]) -> None:
+        self._movies = movies
+        self._words: dict[str, list[tuple[str, str]]] = {}
+        self._known = {
+            (name, fold(value)): value for movie in movies for name in _PHRASES for value in getattr(movie, name)
+        }
+        self._known.update({("collection", fold(movie.collection)): movie.collection for movie in movies})
+
+    def of(self, field: str, term: str) -> str:
+        """The spelling of a field's `term`, or the term itself where none of the movies has it."""
+        spelt = self._known.get((field, term))
+        if spelt is None:
+            spelt = self._known[field, term] = self._in_prose(field, term) if field in _PROSE else term
+        return spelt
+
+    def _in_prose(self, field: str, term: str) -> str:
+        if field not in self._words:
+            self._words[field] = [pair for movie in self._movies for pair in spellings(getattr(movie, field))]
+        for folded, spelt in self._words[field]:
+            if folded[0] == term[0] and stem(folded) == term:
+                return spelt.removesuffix("'s").removesuffix("\u2019s")
+        return term
+
+
 class Reasons:
     """Explains lists of one model's movies; threads share it."""
 
@@ -78,9 +101,8 @@ class Reasons:
         weights = np.zeros(len(self._terms), dtype=np.int64)
         weights[query.features] = query.weights
         liked = [catalog.movie(row) for row in lookup.seeds.likes]
-        spelling = dict(_spelling(Movie(0, lookup.seeds.text, overview=lookup.seeds.text)))
-        for movie in (*liked, *map(catalog.movie, lookup.seeds.unlikes)):
-            spelling.update(_spelling(movie))
+        words = Movie(0, lookup.seeds.text, overview=lookup.seeds.text)
+        known = _Spelling([*liked, *map(catalog.movie, lookup.seeds.unlikes), words])
         factors = self._model.multipliers[MOODS.index(lookup.mood)]
         alone = liked[0] if len(liked) == 1 and not lookup.seeds.text else None
         reasons = []
@@ -90,8 +112,8 @@ class Reasons:
             if query.scale > 1 and (whole := float(parts.sum())) > 1:
                 parts *= similarity / whole  # the similarity was cut off at 1
             shared = np.flatnonzero(parts)
-            if lookup.seeds.text:  # which may have found a name by a part of it
-                spelling = {**dict(_spelling(catalog.movie(row))), **spelling}
+            # words may have found a name by a part of it: then only the movie that was found has it whole
+            spelling = _Spelling([catalog.movie(row)]) if lookup.seeds.text else known
             fields = self._by_field(features[shared].tolist(), parts[shared].tolist(), spelling)
             multiplier = float(factors[row]) if factors.size else 1.0
             reasons.append(
@@ -105,38 +127,17 @@ class Reasons:
             )
         return reasons
 
-    def _by_field(self, columns: Sequence[int], parts: Sequence[float], spelling: Spelling) -> list[FieldReason]:
+    def _by_field(self, columns: Sequence[int], parts: Sequence[float], spelling: _Spelling) -> list[FieldReason]:
         """The parts by field; a field's columns follow each other."""
         by_field: dict[str, list[Term]] = {}
         for column, part in zip(columns, parts, strict=True):
             name, term = self._fields[column], self._terms[column]
-            by_field.setdefault(name, []).append(Term(spelling.get((name, term), term), part))
+            by_field.setdefault(name, []).append(Term(spelling.of(name, term), part))
         fields = []
         for name, terms in by_field.items():
             terms.sort(key=_CONTRIBUTION, reverse=True)
             fields.append(FieldReason(name, sum(map(_CONTRIBUTION, terms)), terms))
         return sorted(fields, key=_CONTRIBUTION, reverse=True)
-
-
-def _spelling(movie: Movie) -> Iterator[tuple[tuple[str, str], str]]:
-    """Every term of `movie` as it is spelt there."""
-    for name in _TEXT_FIELDS:
-        for word in getattr(movie, name).split():
-            for stem, spelt in _stems(word):
-                yield (name, stem), spelt
-    for name in ("genres", "keywords", "directors", "cast"):
-        for value in getattr(movie, name):
-            yield (name, fold(value)), value
-    yield ("collection", fold(movie.collection)), movie.collection
-
-
-@lru_cache(maxsize=50_000)
-def _stems(word: str) -> tuple[tuple[str, str], ...]:
-    """The stems of a word between two spaces, each with its spelling: "brother's-in-law," has two."""
-    stems = prose(word)
-    if len(stems) == 1:
-        return ((stems[0], word.strip(_MARKS).removesuffix("'s").removesuffix("\u2019s")),)
-    return tuple((stem, folded) for folded in fold(word).split() for stem in prose(folded))
 
 
 def _sentence(fields: Sequence[FieldReason], seed: Movie | None, year: int) -> str:
