@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from numba import njit, types
+from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from recsys_api.model.kernel import ALL, Int32s, Int64s, Mask
@@ -173,17 +174,18 @@ class TitleIndex:
         """The rows of entries that have all `words`, the last perhaps only begun; a single short word is not tried."""
         if len(words) == 1 and len(words[0]) < 3:
             return self.entry_rows[:0]
-        entries: Int32s | None = None
+        ranges = np.empty((len(words), 2), dtype=np.int64)
         for i, word in enumerate(words):
             key = word.encode()
             first = _lower_bound(self.words, self.word_offsets, key)
             end = key + (b"\xff" if i == len(words) - 1 else b"\x00")
             last = _lower_bound(self.words, self.word_offsets, end, low=first)
-            having = np.unique(self.word_entries[self.word_postings[first] : self.word_postings[last]])
-            entries = having if entries is None else np.intersect1d(entries, having, assume_unique=True)
-            if not entries.size:
-                break
-        return self.entry_rows[:0] if entries is None else self.entry_rows[entries]
+            ranges[i] = self.word_postings[first], self.word_postings[last]
+        ranges = ranges[np.argsort(ranges[:, 1] - ranges[:, 0], kind="stable")]  # the rarest first
+        having = np.empty(ranges[:1, 1].sum() - ranges[:1, 0].sum(), dtype=np.int32)
+        found = _in_all(ranges, self.word_entries, self._for_entries("marks"), having)
+        rows: Int32s = self.entry_rows[np.sort(having[:found])]
+        return rows
 
     def _match_typos(self, title: str, year: int, best: dict[int, float]) -> None:
         if len(title) < 3:
@@ -192,19 +194,27 @@ class TitleIndex:
         places = self.trigrams.searchsorted(codes)
         known = places < self.trigrams.size
         places = places[known][self.trigrams[places[known]] == codes[known]]
-        counts: Int32s | None = getattr(self._scratch, "counts", None)
-        if counts is None:
-            counts = self._scratch.counts = np.empty(self.entry_rows.size, dtype=np.int32)
+        counts = self._for_entries("counts")
         candidates = np.empty(min(_CANDIDATES, counts.size), dtype=np.int32)
         found = _nearest(
             places, codes.size, self.trigram_postings, self.trigram_entries, self.entry_trigrams, counts, candidates
         )
-        for entry in candidates[:found].tolist():
-            text = bytes(self.entries[self.entry_offsets[entry] : self.entry_offsets[entry + 1]]).decode()
-            likeness = _likeness(title, text)
+        entries = candidates[:found].tolist()
+        for entry, likeness in zip(entries, _likenesses(title, [self._text(entry) for entry in entries]), strict=True):
             if likeness:
                 row = int(self.entry_rows[entry])
                 self._raise(row, TYPO + _TYPO_SPAN * likeness, year, best)
+
+    def _text(self, entry: int) -> str:
+        return bytes(self.entries[self.entry_offsets[entry] : self.entry_offsets[entry + 1]]).decode()
+
+    def _for_entries(self, use: str) -> Int32s:
+        """This thread's int32 [entries] for one use, 0 at first."""
+        held: Int32s | None = getattr(self._scratch, use, None)
+        if held is None:
+            held = np.zeros(self.entry_rows.size, dtype=np.int32)
+            setattr(self._scratch, use, held)
+        return held
 
     def _keep(self, rows: Int32s, score: float, year: int, k: int, best: dict[int, float]) -> None:
         """Note the most popular `k` of `rows`, of the wanted year first."""
@@ -222,17 +232,32 @@ class TitleIndex:
         best[row] = max(score, best.get(row, 0.0))
 
 
-def _likeness(query: str, title: str) -> float:
-    """Share of letters that agree, counting swapped neighbours as one edit, of the title or of its beginning.
+def _likenesses(query: str, titles: list[str]) -> list[float]:
+    """Shares of letters that agree, counting swapped neighbours as one edit, of each title or of its beginning.
 
     0 where more letters differ than a slip of the hand explains: one in four, at most four.
     """
     allowed = min(max(1, len(query) // 4), 4)
-    whole = OSA.distance(query, title, score_cutoff=allowed)
-    if whole <= allowed:
-        return 1 - whole / max(len(query), len(title))
-    begun = min(OSA.distance(query, title[:length], score_cutoff=allowed) for length in _begun_lengths(query, title))
-    return 0.9 * (1 - begun / len(query)) if begun <= allowed else 0.0
+    wholes = _edits(query, titles, allowed)
+    beginnings = _edits(query, [title[: len(query)] for title in titles], allowed + 1)
+    likenesses = []
+    for title, whole, beginning in zip(titles, wholes, beginnings, strict=True):
+        if whole <= allowed:
+            likenesses.append(1 - whole / max(len(query), len(title)))
+        elif beginning > allowed + 1:  # with one letter more or less it would not be near either
+            likenesses.append(0.0)
+        else:
+            begun = min(
+                OSA.distance(query, title[:length], score_cutoff=allowed) for length in _begun_lengths(query, title)
+            )
+            likenesses.append(0.9 * (1 - begun / len(query)) if begun <= allowed else 0.0)
+    return likenesses
+
+
+def _edits(query: str, texts: list[str], most: int) -> list[int]:
+    """How many edits lie between `query` and each text, or `most` + 1 where there are more."""
+    counted: list[int] = process.cdist([query], texts, scorer=OSA.distance, score_cutoff=most)[0].tolist()
+    return counted
 
 
 def _begun_lengths(query: str, title: str) -> range:
@@ -283,18 +308,49 @@ def _offsets(texts: Iterable[bytes]) -> Int64s:
 
 def _lower_bound(texts: npt.NDArray[np.uint8], offsets: Int64s, key: bytes, *, low: int = 0) -> int:
     """The first of the sorted texts that is not before `key`."""
+    return int(_first_not_before(texts, offsets, np.frombuffer(key, dtype=np.uint8), low))
+
+
+_IDS = types.Array(types.int32, 1, "C", readonly=True)
+_OFFSETS = types.Array(types.int64, 1, "C", readonly=True)
+_TEXT = types.Array(types.uint8, 1, "C", readonly=True)
+
+
+@njit(types.int64(_TEXT, _OFFSETS, _TEXT, types.int64), nogil=True, cache=True)
+def _first_not_before(texts: npt.NDArray[np.uint8], offsets: Int64s, key: npt.NDArray[np.uint8], low: int) -> int:
     high = offsets.size - 1
     while low < high:
         middle = (low + high) // 2
-        if bytes(texts[offsets[middle] : offsets[middle + 1]]) < key:
+        begin, size = offsets[middle], offsets[middle + 1] - offsets[middle]
+        shorter = min(size, key.size)
+        same = 0
+        while same < shorter and texts[begin + same] == key[same]:
+            same += 1
+        if texts[begin + same] < key[same] if same < shorter else size < key.size:
             low = middle + 1
         else:
             high = middle
     return low
 
 
-_IDS = types.Array(types.int32, 1, "C", readonly=True)
-_OFFSETS = types.Array(types.int64, 1, "C", readonly=True)
+@njit(types.int64(types.int64[:, ::1], _IDS, types.int32[::1], types.int32[::1]), nogil=True, cache=True)
+def _in_all(ranges: Int64s, postings: Int32s, marks: Int32s, found: Int32s) -> int:
+    """Put the entries that every one of the `ranges` of `postings` has into `found`; returns how many there are.
+
+    `marks` int32 [entries] is 0 everywhere, before and after.
+    """
+    for i in range(ranges.shape[0]):
+        for j in range(ranges[i, 0], ranges[i, 1]):
+            if marks[postings[j]] == i:
+                marks[postings[j]] = i + 1
+    count = 0
+    for j in range(ranges[0, 0], ranges[0, 1]):
+        entry = postings[j]
+        if marks[entry] == ranges.shape[0]:
+            found[count] = entry
+            count += 1
+        marks[entry] = 0
+    return count
 
 
 @njit(

@@ -60,8 +60,10 @@ class _Block:
         left = list(words)
         for phrase in phrases(words, _LONGEST_PHRASE):
             column = self.columns.get(phrase)
+            if column is None or phrase in STOP_WORDS:
+                continue
             inside = phrase.split()
-            if column is not None and phrase not in STOP_WORDS and all(word in left for word in inside):
+            if all(word in left for word in inside):
                 found[column] = 1.0
                 coverage += len(inside)
                 for word in inside:
@@ -83,6 +85,10 @@ class Vocabulary:
     idf: npt.NDArray[np.float32]
     """float32 [F]."""
     _blocks: tuple[_Block, ...]
+    _names: list[str]
+    """The words of names and themes."""
+    _names_near: dict[tuple[int, int], list[str]]
+    """Those that a word of a length can be, with so many slips of the hand; found out when first needed."""
 
     @classmethod
     def from_terms(cls, terms: Mapping[str, Sequence[str]], idf: npt.NDArray[np.float32]) -> Vocabulary:
@@ -93,7 +99,8 @@ class Vocabulary:
             offset += len(columns)
             if field.in_queries:
                 blocks.append(_Block(field, columns, {} if field.is_text else _by_word(columns)))
-        return cls(idf, tuple(blocks))
+        names = list(dict.fromkeys(word for block in blocks for word in block.by_word))
+        return cls(idf, tuple(blocks), names, {})
 
     def __len__(self) -> int:
         return int(self.idf.size)
@@ -103,15 +110,18 @@ class Vocabulary:
 
         Nearest is one slip of the hand away, or two in a word of eight letters; farther ones stay as they are.
         """
-        words = []
-        known = list(dict.fromkeys(word for block in self._blocks for word in block.by_word))
-        for word in fold(text).split():
-            if len(word) >= _SHORTEST_MISTYPED:
-                slips = 1 if len(word) < _LONG_WORD else 2
-                nearest = process.extractOne(word, known, scorer=OSA.distance, score_cutoff=slips)
-                word = nearest[0] if nearest else word  # noqa: PLW2901
-            words.append(word)
-        return " ".join(words)
+        return " ".join([self._nearest_name(word) for word in fold(text).split()])
+
+    def _nearest_name(self, word: str) -> str:
+        if len(word) < _SHORTEST_MISTYPED or any(word in block.by_word for block in self._blocks):
+            return word
+        slips = 1 if len(word) < _LONG_WORD else 2
+        near = self._names_near.get((len(word), slips))
+        if near is None:
+            near = [name for name in self._names if abs(len(name) - len(word)) <= slips]
+            self._names_near[len(word), slips] = near
+        nearest = process.extractOne(word, near, scorer=OSA.distance, score_cutoff=slips)
+        return nearest[0] if nearest else word
 
     def understood(self, text: str) -> Query:
         """`query` of the text as it is or, where nothing of that is known, with its typing mistakes mended."""
