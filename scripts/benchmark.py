@@ -16,7 +16,7 @@ try:
 except ImportError:
     sys.exit("error: run it as .venv/bin/python scripts/benchmark.py; ./scripts/start_api.sh makes .venv.")
 
-BENCHMARKS = ("http", "request", "questions", "scrape", "load")
+BENCHMARKS = ("http", "load", "memory", "questions", "request", "scrape", "start")
 """The sub-commands, each a module of scripts/bench."""
 
 

@@ -72,6 +72,16 @@ def running_service(
     model: Path, folder: Path, *, workers: int, port: int = 0, application: str = "wsgi:app", **settings: str
 ) -> Iterator[RunningService]:
     """A service of `model` with its metrics and its log in `folder`, at `port` or any free one, stopped at the end."""
+    with starting_service(model, folder, workers=workers, port=port, application=application, **settings) as service:
+        service.come_to_rest()
+        yield service
+
+
+@contextmanager
+def starting_service(
+    model: Path, folder: Path, *, workers: int, port: int = 0, application: str = "wsgi:app", **settings: str
+) -> Iterator[RunningService]:
+    """The same at the moment of its start, when it does not answer yet."""
     folder.mkdir(exist_ok=True)
     port = port or free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RECSYS_", "PROMETHEUS_"))}
@@ -85,10 +95,8 @@ def running_service(
             [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", application],
             cwd=ROOT, env=environment, stdout=log, stderr=log,
         )  # fmt: skip
-    service = RunningService(port, master, workers)
     try:
-        service.come_to_rest()
-        yield service
+        yield RunningService(port, master, workers)
     finally:
         master.send_signal(signal.SIGTERM)
         master.wait(DEADLINE_SECONDS)

@@ -54,10 +54,10 @@ def run(arguments: argparse.Namespace) -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="recsys-bench-") as folder, ExitStack() as servers:
         here = Path(folder)
         service = servers.enter_context(_service(arguments.model, here / "service"))
-        kinds = _kinds(store.load(arguments.model))
-        record(here / "answers", ((key, service.get(path)) for kind in kinds for path, key in kind.paths))
+        asked_kinds = kinds(store.load(arguments.model))
+        record(here / "answers", ((key, service.get(path)) for kind in asked_kinds for path, key in kind.paths))
         bare = servers.enter_context(_bare_flask(arguments.model, here))
-        for kind in kinds:
+        for kind in asked_kinds:
             ports = {"the service": service.port, "bare Flask": bare}
             if kind.beside_fast_api:
                 ports |= servers.enter_context(_fast_api(here))
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> list[Result]:
     return results
 
 
-def _kinds(model: store.Model) -> list[_Asked]:
+def kinds(model: store.Model) -> list[_Asked]:
     """One movie; many movies, each with its own filter; many titles, every fourth with a slip of the hand."""
     drawn = random.Random(_SEED)
     popular = model.catalog.popular_rows.tolist()

@@ -13,7 +13,9 @@ from scripts.running_service import HOST
 CONNECTIONS = 8
 _LATENCY = re.compile(r"^\s+99%\s+(?P<number>[\d.]+)(?P<unit>us|ms|s)$", re.MULTILINE)
 _REQUESTS = re.compile(r"^Requests/sec:\s+(?P<number>[\d.]+)$", re.MULTILINE)
-_BAD = re.compile(r"^\s+(?:Non-2xx or 3xx responses|Socket errors): .*$", re.MULTILINE)
+_COUNT = re.compile(r"^\s+(?P<number>\d+) requests in ", re.MULTILINE)
+_ERRORS = re.compile(r"^\s+Non-2xx or 3xx responses: (?P<number>\d+)$", re.MULTILINE)
+_BROKEN = re.compile(r"^\s+Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)$", re.MULTILINE)
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 _SCRIPT = """
 local paths, place = {}, 0
@@ -30,6 +32,9 @@ class Load(NamedTuple):
 
     per_second: float
     p99_ms: float
+    requests: int
+    failed: int
+    """Connections that broke, requests that timed out, and answers that were errors."""
 
 
 def script(path: Path, paths: Sequence[str]) -> Path:
@@ -40,8 +45,8 @@ def script(path: Path, paths: Sequence[str]) -> Path:
     return path
 
 
-def wrk(port: int, asked: Path, *, seconds: int) -> Load:
-    """Ask the server at `port` what the script `asked` says; SystemExit where an answer is none, or wrk is missing."""
+def wrk(port: int, asked: Path, *, seconds: int, may_fail: bool = False) -> Load:
+    """Ask the server at `port` what the script `asked` says; SystemExit where wrk is missing or a request failed."""
     program = shutil.which("wrk")
     if program is None:
         raise SystemExit("error: wrk is needed and was not found; install it (Debian: apt install wrk).")
@@ -50,7 +55,12 @@ def wrk(port: int, asked: Path, *, seconds: int) -> Load:
         "--script", str(asked), f"http://{HOST}:{port}",
     ]  # fmt: skip
     told = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603 - wrk itself
-    rate, latency, bad = _REQUESTS.search(told), _LATENCY.search(told), _BAD.search(told)
-    if rate is None or latency is None or bad is not None:
+    rate, latency, requests = _REQUESTS.search(told), _LATENCY.search(told), _COUNT.search(told)
+    if rate is None or latency is None or requests is None:
         raise SystemExit(f"error: wrk could not measure what it should:\n{told}")
-    return Load(float(rate["number"]), float(latency["number"]) * _MILLISECONDS[latency["unit"]])
+    failed = sum(int(found["number"]) for found in _ERRORS.finditer(told))
+    failed += sum(int(number) for found in _BROKEN.finditer(told) for number in found.groups())
+    if failed and not may_fail:
+        raise SystemExit(f"error: {failed:,} requests failed:\n{told}")
+    p99_ms = float(latency["number"]) * _MILLISECONDS[latency["unit"]]
+    return Load(float(rate["number"]), p99_ms, int(requests["number"]), failed)
