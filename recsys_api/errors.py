@@ -112,8 +112,8 @@ class AmbiguousTitle(RequestError):
 
     def __init__(self, title: str, candidates: list[Candidate]) -> None:
         super().__init__(
-            f"{len(candidates)} movies or more fit the title {title!r} about equally well; add a year, or ask with the "
-            "movie_id of one of the candidates."
+            f"Several movies fit the title {title!r} about equally well; add a year, or ask with the movie_id of a "
+            "candidate."
         )
         self.candidates = candidates
 

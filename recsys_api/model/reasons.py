@@ -17,6 +17,8 @@ from recsys_api.model.store import Model
 from recsys_api.text import fold, spellings, stem
 
 _MOST_CLAUSES, _MOST_NAMED = 3, 3
+_LEAST_TOLD = 0.1
+"""A sentence leaves out what brings less than this share of the similarity."""
 _PROSE = frozenset(field.name for field in FIELDS if field.is_text)
 _PHRASES = ("genres", "keywords", "directors", "cast")
 _CONTRIBUTION = attrgetter("contribution")
@@ -142,7 +144,8 @@ class Reasons:
 
 def _sentence(fields: Sequence[FieldReason], seed: Movie | None, year: int) -> str:
     """The strongest reasons in plain words; `seed` is the one movie that was asked about, where it was one."""
-    found = {field.field: _names(field.terms) for field in fields if field.contribution > 0}
+    least = _LEAST_TOLD * sum(field.contribution for field in fields if field.contribution > 0)
+    found = {field.field: _names(field.terms) for field in fields if field.contribution > least}
     if "keywords" in found:
         found.pop("overview", None)  # a keyword says better what a movie is about than a word of its story does
     clauses = [clause for field, names in found.items() if (clause := _clause(field, names, seed, year))]
@@ -159,7 +162,7 @@ def _clause(field: str, names: Sequence[str], seed: Movie | None, year: int) -> 
         "keywords": f"{both}about {named}",
         "directors": f"same director{'s' if len(names) > 1 else ''} {named}" if seed else f"directed by {named}",
         "cast": f"{both}with {named}",
-        "genres": f"{both}{named}",
+        "genres": f"both {named} movies" if seed else f"of the genre{'s' if len(names) > 1 else ''} {named}",
         "title": f"{named} in {'both titles' if seed else 'the title'}",
         "collection": f"same series {named}" if seed else f"of the series {named}",
     }[field]
