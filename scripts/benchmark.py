@@ -16,7 +16,7 @@ try:
 except ImportError:
     sys.exit("error: run it as .venv/bin/python scripts/benchmark.py; ./scripts/start_api.sh makes .venv.")
 
-BENCHMARKS = ("http", "load", "memory", "questions", "request", "scrape", "start")
+BENCHMARKS = ("http", "kernel", "load", "memory", "questions", "request", "scrape", "start", "titles")
 """The sub-commands, each a module of scripts/bench."""
 
 

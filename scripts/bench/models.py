@@ -12,6 +12,7 @@ from recsys_api.catalog import Movie
 from recsys_api.catalog.readers import read
 from recsys_api.model import store
 from recsys_api.model.build import build
+from scripts.bench.catalogs import scaled_catalog
 from scripts.running_service import ROOT
 
 FOLDER = ROOT / "build" / "bench"
@@ -39,13 +40,39 @@ def real_catalog() -> tuple[str, Path | None]:
 
 def kept_model(name: str, movies: Callable[[], Iterable[Movie]], *, source: str) -> Path:
     """The folder of the model of `movies`, called `name`: built if it is not there or was built by other code."""
-    folder = FOLDER / f"{name}-{_code()}"
-    if not (folder / store.CURRENT).exists():
-        for outdated in FOLDER.glob(f"{name}-*"):
-            shutil.rmtree(outdated)
+    model = kept(name)
+    if model is None:
+        folder = place_for(name)
         print(f"building the model {name} ...", file=sys.stderr)
-        store.save(build(list(movies()), source=source), folder)
-    return folder / store.CURRENT
+        store.save(build(movies(), source=source), folder)
+        model = folder / store.CURRENT
+    return model
+
+
+def scaled_model(total: int) -> Path:
+    """The folder of a model of `total` films made of parts of real ones; see catalogs.py."""
+    source, path = real_catalog()
+    return kept_model(
+        scaled_name(total), lambda: scaled_catalog(total, read(source, path)[0]), source=f"{source}, scaled"
+    )
+
+
+def scaled_name(total: int) -> str:
+    """What a scaled model is called."""
+    return f"scaled_{total}"
+
+
+def kept(name: str) -> Path | None:
+    """The folder of the model `name`, if this code has built it."""
+    model = FOLDER / f"{name}-{_code()}" / store.CURRENT
+    return model if model.exists() else None
+
+
+def place_for(name: str) -> Path:
+    """Where the model `name` is to be saved: whatever was there before is gone."""
+    for outdated in FOLDER.glob(f"{name}-*"):
+        shutil.rmtree(outdated)
+    return FOLDER / f"{name}-{_code()}"
 
 
 def _code() -> str:

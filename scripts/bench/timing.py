@@ -1,0 +1,34 @@
+"""Time spent by calls that take turns, so that what else the machine does meets them all."""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+import numpy as np
+
+_Input = TypeVar("_Input")
+
+_WARM_UP = 5
+
+
+def milliseconds(
+    calls: Mapping[str, Callable[[_Input], object]], inputs: Iterable[_Input]
+) -> dict[str, list[float]]:
+    """What each of `calls` took for each of `inputs`; the first few come once more beforehand, uncounted."""
+    inputs = list(inputs)
+    for each in inputs[:_WARM_UP]:
+        for call in calls.values():
+            call(each)
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for each in inputs:
+        for name, call in calls.items():
+            begun = time.perf_counter()
+            call(each)
+            taken[name].append((time.perf_counter() - begun) * 1000)
+    return taken
+
+
+def p50(taken: list[float]) -> float:
+    """The median."""
+    return float(np.median(taken))
