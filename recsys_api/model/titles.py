@@ -9,11 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, types
-from rapidfuzz import process
-from rapidfuzz.distance import OSA
 
 from recsys_api.model.kernel import ALL, Int32s, Int64s, Mask
+from recsys_api.model.title_kernel import Bytes, in_all, nearest, tiers
 from recsys_api.text import fold
 
 EXACT, WORD_PREFIX, PREFIX, NAMED, ALL_WORDS, TYPO = 1.0, 0.92, 0.88, 0.84, 0.8, 0.5
@@ -24,6 +22,7 @@ OTHER_YEAR = 0.04
 
 _TYPO_SPAN = 0.25
 _CANDIDATES = 64
+_LONGEST_MISTYPED = 200
 _YEAR = re.compile(r"(?P<title>.*\S)\s+\(?(?P<year>(?:18[7-9]|19\d|20\d)\d)\)?\s*$")
 _ARTICLES = frozenset({"the", "a", "an"})
 _NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
@@ -152,19 +151,13 @@ class TitleIndex:
         """The movies with just this title, the most popular first."""
         rows: set[int] = set()
         for reading in _readings(title):
-            key = reading.encode()
-            first = _lower_bound(self.entries, self.entry_offsets, key)
-            last = _lower_bound(self.entries, self.entry_offsets, key + b"\x00", low=first)
+            first, last, _, _ = tiers(self.entries, self.entry_offsets, _bytes(reading))
             rows.update(self.entry_rows[first:last].tolist())
         return sorted(rows, key=lambda row: (self.popularity[row], row))
 
     def _as_typed(self, title: str) -> Iterator[tuple[Int32s, float]]:
         """The rows of each tier, and its score."""
-        key = title.encode()
-        first = _lower_bound(self.entries, self.entry_offsets, key)
-        after_exact = _lower_bound(self.entries, self.entry_offsets, key + b"\x00")
-        after_word = _lower_bound(self.entries, self.entry_offsets, key + b"!", low=after_exact)
-        last = _lower_bound(self.entries, self.entry_offsets, key + b"\xff", low=after_word)
+        first, after_exact, after_word, last = tiers(self.entries, self.entry_offsets, _bytes(title))
         yield self.entry_rows[first:after_exact], EXACT
         yield self.entry_rows[after_exact:after_word], WORD_PREFIX
         yield self.entry_rows[after_word:last], PREFIX
@@ -176,43 +169,39 @@ class TitleIndex:
             return self.entry_rows[:0]
         ranges = np.empty((len(words), 2), dtype=np.int64)
         for i, word in enumerate(words):
-            key = word.encode()
-            first = _lower_bound(self.words, self.word_offsets, key)
-            end = key + (b"\xff" if i == len(words) - 1 else b"\x00")
-            last = _lower_bound(self.words, self.word_offsets, end, low=first)
-            ranges[i] = self.word_postings[first], self.word_postings[last]
+            first, after_exact, _, last = tiers(self.words, self.word_offsets, _bytes(word))
+            end = last if i == len(words) - 1 else after_exact
+            if first == end:
+                return self.entry_rows[:0]
+            ranges[i] = self.word_postings[first], self.word_postings[end]
+        if not words:
+            return self.entry_rows[:0]
         ranges = ranges[np.argsort(ranges[:, 1] - ranges[:, 0], kind="stable")]  # the rarest first
-        having = np.empty(ranges[:1, 1].sum() - ranges[:1, 0].sum(), dtype=np.int32)
-        found = _in_all(ranges, self.word_entries, self._for_entries("marks"), having)
+        having = np.empty(ranges[0, 1] - ranges[0, 0], dtype=np.int32)
+        found = in_all(ranges, self.word_entries, self._for_entries("marks", np.int32), having)
         rows: Int32s = self.entry_rows[np.sort(having[:found])]
         return rows
 
     def _match_typos(self, title: str, year: int, best: dict[int, float]) -> None:
         if len(title) < 3:
             return
-        codes = np.array(sorted(_trigrams(title)), dtype=np.int64)
-        places = self.trigrams.searchsorted(codes)
-        known = places < self.trigrams.size
-        places = places[known][self.trigrams[places[known]] == codes[known]]
-        counts = self._for_entries("counts")
-        candidates = np.empty(min(_CANDIDATES, counts.size), dtype=np.int32)
-        found = _nearest(
-            places, codes.size, self.trigram_postings, self.trigram_entries, self.entry_trigrams, counts, candidates
-        )
-        entries = candidates[:found].tolist()
-        for entry, likeness in zip(entries, _likenesses(title, [self._text(entry) for entry in entries]), strict=True):
-            if likeness:
-                row = int(self.entry_rows[entry])
-                self._raise(row, TYPO + _TYPO_SPAN * likeness, year, best)
+        candidates = np.empty(min(_CANDIDATES, self.entry_rows.size), dtype=np.int32)
+        likenesses = np.empty(candidates.size, dtype=np.float64)
+        found = nearest(
+            np.frombuffer(title.encode("utf-32-le"), dtype=np.uint32)[:_LONGEST_MISTYPED],
+            self.entries, self.entry_offsets, self.entry_trigrams,
+            self.trigrams, self.trigram_postings, self.trigram_entries,
+            self._for_entries("counts", np.uint8), self._for_entries("touched", np.int32), candidates, likenesses,
+        )  # fmt: skip
+        for i in np.flatnonzero(likenesses[:found]).tolist():
+            row = int(self.entry_rows[candidates[i]])
+            self._raise(row, TYPO + _TYPO_SPAN * likenesses[i], year, best)
 
-    def _text(self, entry: int) -> str:
-        return bytes(self.entries[self.entry_offsets[entry] : self.entry_offsets[entry + 1]]).decode()
-
-    def _for_entries(self, use: str) -> Int32s:
-        """This thread's int32 [entries] for one use, 0 at first."""
-        held: Int32s | None = getattr(self._scratch, use, None)
+    def _for_entries(self, use: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
+        """This thread's room for one use, a number for each entry and one more, 0 at first."""
+        held: npt.NDArray[Any] | None = getattr(self._scratch, use, None)
         if held is None:
-            held = np.zeros(self.entry_rows.size, dtype=np.int32)
+            held = np.zeros(self.entry_rows.size + 1, dtype=dtype)
             setattr(self._scratch, use, held)
         return held
 
@@ -232,41 +221,8 @@ class TitleIndex:
         best[row] = max(score, best.get(row, 0.0))
 
 
-def _likenesses(query: str, titles: list[str]) -> list[float]:
-    """Shares of letters that agree, counting swapped neighbours as one edit, of each title or of its beginning.
-
-    0 where more letters differ than a slip of the hand explains: one in four, at most four.
-    """
-    allowed = min(max(1, len(query) // 4), 4)
-    wholes = _edits(query, titles, allowed)
-    beginnings = _edits(query, [title[: len(query)] for title in titles], allowed + 1)
-    likenesses = []
-    for title, whole, beginning in zip(titles, wholes, beginnings, strict=True):
-        if whole <= allowed:
-            likenesses.append(1 - whole / max(len(query), len(title)))
-        elif beginning > allowed + 1:  # with one letter more or less it would not be near either
-            likenesses.append(0.0)
-        else:
-            begun = min(
-                OSA.distance(query, title[:length], score_cutoff=allowed) for length in _begun_lengths(query, title)
-            )
-            likenesses.append(0.9 * (1 - begun / len(query)) if begun <= allowed else 0.0)
-    return likenesses
-
-
-def _edits(query: str, texts: list[str], most: int) -> list[int]:
-    """How many edits lie between `query` and each text, or `most` + 1 where there are more."""
-    counted: list[int] = process.cdist([query], texts, scorer=OSA.distance, score_cutoff=most)[0].tolist()
-    return counted
-
-
-def _begun_lengths(query: str, title: str) -> range:
-    return range(max(1, len(query) - 1), min(len(title), len(query) + 1) + 1) or range(1, 2)
-
-
-def _trigrams(text: str) -> set[int]:
-    codes = [32, *map(ord, text), 32]
-    return {(a << 42) | (b << 21) | c for a, b, c in zip(codes, codes[1:], codes[2:], strict=False)}
+def _bytes(text: str) -> Bytes:
+    return np.frombuffer(text.encode(), dtype=np.uint8)
 
 
 def _words_of(texts: Sequence[str]) -> tuple[list[str], Int64s, Int32s]:
@@ -304,90 +260,3 @@ def _invert(keys: Int64s, entries: Int64s) -> tuple[Int64s, Int64s, Int32s]:
 
 def _offsets(texts: Iterable[bytes]) -> Int64s:
     return np.cumsum([0, *map(len, texts)], dtype=np.int64)
-
-
-def _lower_bound(texts: npt.NDArray[np.uint8], offsets: Int64s, key: bytes, *, low: int = 0) -> int:
-    """The first of the sorted texts that is not before `key`."""
-    return int(_first_not_before(texts, offsets, np.frombuffer(key, dtype=np.uint8), low))
-
-
-_IDS = types.Array(types.int32, 1, "C", readonly=True)
-_OFFSETS = types.Array(types.int64, 1, "C", readonly=True)
-_TEXT = types.Array(types.uint8, 1, "C", readonly=True)
-
-
-@njit(types.int64(_TEXT, _OFFSETS, _TEXT, types.int64), nogil=True, cache=True)
-def _first_not_before(texts: npt.NDArray[np.uint8], offsets: Int64s, key: npt.NDArray[np.uint8], low: int) -> int:
-    high = offsets.size - 1
-    while low < high:
-        middle = (low + high) // 2
-        begin, size = offsets[middle], offsets[middle + 1] - offsets[middle]
-        shorter = min(size, key.size)
-        same = 0
-        while same < shorter and texts[begin + same] == key[same]:
-            same += 1
-        if texts[begin + same] < key[same] if same < shorter else size < key.size:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@njit(types.int64(types.int64[:, ::1], _IDS, types.int32[::1], types.int32[::1]), nogil=True, cache=True)
-def _in_all(ranges: Int64s, postings: Int32s, marks: Int32s, found: Int32s) -> int:
-    """Put the entries that every one of the `ranges` of `postings` has into `found`; returns how many there are.
-
-    `marks` int32 [entries] is 0 everywhere, before and after.
-    """
-    for i in range(ranges.shape[0]):
-        for j in range(ranges[i, 0], ranges[i, 1]):
-            if marks[postings[j]] == i:
-                marks[postings[j]] = i + 1
-    count = 0
-    for j in range(ranges[0, 0], ranges[0, 1]):
-        entry = postings[j]
-        if marks[entry] == ranges.shape[0]:
-            found[count] = entry
-            count += 1
-        marks[entry] = 0
-    return count
-
-
-@njit(
-    types.int64(_OFFSETS, types.int64, _OFFSETS, _IDS, _IDS, types.int32[::1], types.int32[::1]),
-    nogil=True,
-    cache=True,
-)
-def _nearest(
-    places: Int64s, query_size: int, postings: Int64s, posting_entries: Int32s, sizes: Int32s,
-    counts: Int32s, best: Int32s,
-) -> int:  # fmt: skip
-    """Put the entries that share most trigrams with the query into `best`; returns how many share any.
-
-    Tversky's index with weight 1 on what the query has alone and 1/4 on what the entry has alone, so that the
-    beginning of a long title is found as well as the whole of a short one.
-    """
-    counts[:] = 0
-    for i in range(places.size):
-        for j in range(postings[places[i]], postings[places[i] + 1]):
-            counts[posting_entries[j]] += 1
-    scores = np.zeros(best.size, dtype=np.float32)
-    found = 0
-    for entry in range(counts.size):
-        common = counts[entry]
-        if common == 0:
-            continue
-        score = np.float32(common / (query_size + 0.25 * (sizes[entry] - common)))
-        if found == best.size:
-            if score <= scores[found - 1]:
-                continue
-        else:
-            found += 1
-        place = found - 1
-        while place > 0 and scores[place - 1] < score:
-            scores[place] = scores[place - 1]
-            best[place] = best[place - 1]
-            place -= 1
-        scores[place] = score
-        best[place] = entry
-    return found

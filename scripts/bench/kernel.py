@@ -46,7 +46,8 @@ def _look_ups(index: SimilarityIndex, count: int) -> list[Result]:
     row_of = {row: matrix[row] for row in drawn}
 
     def ours(row: int) -> list[float]:
-        return index.top_k(*index.features_of(row), _TOP_K, excluded=row).scores.tolist()
+        found: list[float] = index.top_k(*index.features_of(row), _TOP_K, excluded=row).scores.tolist()
+        return found
 
     def topn(row: int) -> list[float]:
         return _others(sp_matmul_topn(row_of[row], transposed, top_n=_TOP_K + 1, sort=True).data)
@@ -110,4 +111,5 @@ def _greatest(scores: np.ndarray) -> np.ndarray:
 
 def _others(scores: np.ndarray) -> list[float]:
     """All but the first, which is the row itself."""
-    return np.asarray(scores)[1:].tolist()
+    others: list[float] = np.asarray(scores)[1:].tolist()
+    return others

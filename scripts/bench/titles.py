@@ -20,8 +20,11 @@ from scripts.bench.timing import milliseconds, p50
 from scripts.bench.typos import Typo, typos
 
 _LARGE = 1_000_000
-_CUTOFFS = {"OSA, at most 2": (OSA.distance, 2), "Levenshtein, at most 2": (Levenshtein.distance, 2),
-            "ratio, at least 80": (fuzz.ratio, 80)}  # fmt: skip
+_CUTOFFS: dict[str, tuple[Callable[..., float], int]] = {
+    "OSA, at most 2": (OSA.distance, 2),
+    "Levenshtein, at most 2": (Levenshtein.distance, 2),
+    "ratio, at least 80": (fuzz.ratio, 80),
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
