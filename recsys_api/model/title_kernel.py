@@ -221,7 +221,7 @@ def nearest(
 ) -> int:  # fmt: skip
     """Put the entries that share most trigrams with the query into `best`, with their likeness; returns how many.
 
-    `query` uint32 are its characters, at most 200; the arrays up to `posting_entries` are those of a TitleIndex.
+    `query` uint32 are its characters, at most 250; the arrays up to `posting_entries` are those of a TitleIndex.
     `counts` uint8 [entries] are 0 before and after; `touched` int32 [entries + 1] is room to work in. `likenesses`
     float64 is of the size of `best`.
     """

@@ -22,7 +22,7 @@ OTHER_YEAR = 0.04
 
 _TYPO_SPAN = 0.25
 _CANDIDATES = 64
-_LONGEST_MISTYPED = 200
+_LONGEST_MISTYPED = 250
 _YEAR = re.compile(r"(?P<title>.*\S)\s+\(?(?P<year>(?:18[7-9]|19\d|20\d)\d)\)?\s*$")
 _ARTICLES = frozenset({"the", "a", "an"})
 _NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
