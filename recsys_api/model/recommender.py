@@ -86,15 +86,16 @@ class Recommender:
         `diversity` in [0, 1] trades some of that for movies that differ; see Variety. With `explain` each movie has its
         reason; see Reasons. Raises MovieNotFound, and UnknownValue for a filter.
         """
-        seeds = Seeds(self._rows(movie_ids), self._rows(unlike), text)
-        lookup = Lookup(seeds, top_k, min_similarity, exclude_same_year, mood, filters, diversity)
+        seeds = Seeds(self._rows(movie_ids), self._rows(unlike) if unlike else (), text)
+        asked = None if filters is EVERYTHING else filters  # most often, and quicker to look up
+        lookup = Lookup(seeds, top_k, min_similarity, exclude_same_year, mood, asked, diversity)
         answer = self.cache.get(lookup, lambda: self._similar.find(lookup))
         return answer._replace(reasons=self._reasons.of(answer, lookup)) if explain else answer
 
     def _rows(self, movie_ids: Sequence[int]) -> tuple[int, ...]:
         """Each movie once and in the order of rows, so that the same question is one look-up however it is asked."""
-        if len(movie_ids) < 2:
-            return tuple([self.catalog.row(movie_id) for movie_id in movie_ids])
+        if len(movie_ids) == 1:
+            return (self.catalog.row(movie_ids[0]),)
         return tuple(sorted({self.catalog.row(movie_id) for movie_id in movie_ids}))
 
     def movie_titled(self, title: str, *, year: int = 0) -> int:

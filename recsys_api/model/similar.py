@@ -32,7 +32,7 @@ class Lookup(NamedTuple):
     min_similarity: float
     exclude_same_year: bool
     mood: Mood = DEFAULT
-    filters: Filters = EVERYTHING
+    filters: Filters | None = None
     diversity: float = 0.0
 
 
@@ -74,24 +74,24 @@ class Similar:
             worth = scores * factors[rows] if factors.size else scores
             varied = self._variety.choose(rows, worth, lookup.top_k, diversity=lookup.diversity)
             if varied.places.size == lookup.top_k or rows.size < pool:
-                told = matched if varied.places.size < lookup.top_k or lookup.filters != EVERYTHING else -1
+                told = matched if varied.places.size < lookup.top_k or lookup.filters else -1
                 return Answer(rows[varied.places], scores[varied.places], told, varied)
             pool *= _POOL_FOR_EACH
 
     def _ranked(self, lookup: Lookup) -> Answer:
-        factors = self._factors(lookup)
-        (likes, unlikes, text), in_default_mood = lookup.seeds, lookup.mood == DEFAULT or not factors.size
-        if in_default_mood and len(likes) == 1 and not unlikes and not text and lookup.filters == EVERYTHING:
-            rows, scores = self._model.neighbours.rows[likes[0]], self._model.neighbours.scores[likes[0]]
+        (likes, unlikes, text), model = lookup.seeds, self._model
+        in_default_mood = lookup.mood == DEFAULT or not model.multipliers.size
+        if in_default_mood and len(likes) == 1 and not unlikes and not text and not lookup.filters:
+            rows, scores = model.neighbours.rows[likes[0]], model.neighbours.scores[likes[0]]
             unfiltered = not lookup.min_similarity and not lookup.exclude_same_year
             if unfiltered and lookup.top_k <= rows.size and rows[lookup.top_k - 1] != NOBODY:
                 return Answer(rows[: lookup.top_k].copy(), scores[: lookup.top_k].copy())
             chosen = self._kept(lookup, rows, scores)
             if chosen.size == lookup.top_k:
                 return Answer(rows[chosen], scores[chosen])
-            if self._has_all_of(lookup, rows, scores, factors):
+            if self._has_all_of(lookup, rows, scores):
                 return Answer(rows[chosen], scores[chosen], chosen.size)
-        return self._compute(lookup, factors)
+        return self._compute(lookup)
 
     def _factors(self, lookup: Lookup) -> Scores:
         """What similarities are multiplied by: float32 [N], or [0] where nobody voted."""
@@ -110,17 +110,17 @@ class Similar:
         of_liked = self._model.catalog.years[list(lookup.seeds.likes)]
         return ~np.isin(years, of_liked[of_liked > 0])
 
-    def _has_all_of(self, lookup: Lookup, rows: Int32s, scores: Scores, factors: Scores) -> bool:
+    def _has_all_of(self, lookup: Lookup, rows: Int32s, scores: Scores) -> bool:
         """Whether no movie that is missing in the table's row can be similar enough."""
         if rows.size == len(self._model.catalog) - 1 or rows[-1] == NOBODY:
             return True
-        last, least = scores[-1], np.float32(1)
+        last, least, factors = scores[-1], np.float32(1), self._factors(lookup)
         if factors.size:
             last, least = last * factors[rows[-1]], factors.min()
         return bool(last < np.float32(lookup.min_similarity) * least)
 
-    def _compute(self, lookup: Lookup, factors: Scores) -> Answer:
-        index = self._model.index
+    def _compute(self, lookup: Lookup) -> Answer:
+        index, factors = self._model.index, self._factors(lookup)
         allowed = self._allowed(lookup)
         asked = seeds.query(self._model, lookup.seeds)
         lowest = max(lookup.min_similarity, 0.0 if lookup.seeds.likes else _ANYTHING)
@@ -128,7 +128,7 @@ class Similar:
             asked.features, asked.weights, lookup.top_k,
             scale=asked.scale, lowest=lowest, allowed=allowed, factors=factors, copies=self._model.copies,
         )  # fmt: skip
-        if rows.size == lookup.top_k and lookup.filters == EVERYTHING:
+        if rows.size == lookup.top_k and not lookup.filters:
             return Answer(rows, scores)
         if lowest or lookup.seeds.unlikes:
             allowed = index.reaching(asked.features, asked.weights, scale=asked.scale, lowest=lowest, allowed=allowed)
@@ -141,7 +141,7 @@ class Similar:
 
     def _allowed(self, lookup: Lookup) -> Mask:
         """Which movies may be in the answer, whatever their similarity: bool [N]."""
-        allowed = self._facets.allowed(lookup.filters)
+        allowed = self._facets.allowed(lookup.filters or EVERYTHING)
         if lookup.exclude_same_year:
             allowed &= self._of_other_years(lookup, self._model.catalog.years)
         given = [*lookup.seeds.likes, *lookup.seeds.unlikes]
