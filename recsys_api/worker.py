@@ -32,6 +32,11 @@ _log = structlog.get_logger()
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     """A worker with threads whose own error pages are problem+json too."""
 
+    def init_process(self) -> None:
+        """Make every setting a plain attribute: gunicorn asks for twenty of them at each request, by a long way."""
+        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
+        super().init_process()
+
     def handle(self, conn: Any) -> Any:
         """Answer the next request of a connection."""
         asked.set(False)

@@ -107,8 +107,10 @@ class Similar:
 
     def _of_other_years(self, lookup: Lookup, years: npt.NDArray[np.int16]) -> Mask:
         """Which of `years` are not a year of the liked movies."""
-        of_liked = self._model.catalog.years[list(lookup.seeds.likes)]
-        return ~np.isin(years, of_liked[of_liked > 0])
+        other = np.ones(years.size, dtype=np.bool_)
+        for year in set(self._model.catalog.years[list(lookup.seeds.likes)].tolist()) - {0}:
+            other &= years != year
+        return other
 
     def _has_all_of(self, lookup: Lookup, rows: Int32s, scores: Scores) -> bool:
         """Whether no movie that is missing in the table's row can be similar enough."""
