@@ -1,9 +1,10 @@
 """From free text to the features of a model: the query side of the table of fields."""
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -87,8 +88,8 @@ class Vocabulary:
     _blocks: tuple[_Block, ...]
     _names: list[str]
     """The words of names and themes."""
-    _names_near: dict[tuple[int, int], list[str]]
-    """Those that a word of a length can be, with so many slips of the hand; found out when first needed."""
+    _names_near: dict[tuple[int, int], tuple[list[str], npt.NDArray[np.uint32]]]
+    """Those that a word of a length can be, with so many slips of the hand, and their letters; found when needed."""
 
     @classmethod
     def from_terms(cls, terms: Mapping[str, Sequence[str]], idf: npt.NDArray[np.float32]) -> Vocabulary:
@@ -118,9 +119,12 @@ class Vocabulary:
         slips = 1 if len(word) < _LONG_WORD else 2
         near = self._names_near.get((len(word), slips))
         if near is None:
-            near = [name for name in self._names if abs(len(name) - len(word)) <= slips]
-            self._names_near[len(word), slips] = near
-        nearest = process.extractOne(word, near, scorer=OSA.distance, score_cutoff=slips)
+            names = [name for name in self._names if abs(len(name) - len(word)) <= slips]
+            near = self._names_near[len(word), slips] = names, np.array([_letters(name) for name in names], np.uint32)
+        names, letters = near
+        # a slip takes a letter away, brings one, or both: whoever differs in more is not compared at length
+        fitting = np.flatnonzero(np.bitwise_count(letters ^ np.uint32(_letters(word))) <= 2 * slips).tolist()
+        nearest = process.extractOne(word, [names[i] for i in fitting], scorer=OSA.distance, score_cutoff=slips)
         return nearest[0] if nearest else word
 
     def understood(self, text: str) -> Query:
@@ -137,7 +141,7 @@ class Vocabulary:
         """
         stems, words = prose(text), fold(text).split()
         features: list[int] = []
-        parts: list[npt.NDArray[np.float64]] = []
+        parts: list[npt.NDArray[Any]] = []
         total = 0.0
         for block in self._blocks:
             strengths, coverage = block.matches_prose(stems) if block.field.is_text else block.matches_phrases(words)
@@ -146,14 +150,22 @@ class Vocabulary:
                 part = np.array([strengths[column] for column in columns]) * self.idf[columns]
                 worth = block.field.in_queries * coverage
                 # a movie's block has the norm sqrt(weight): divided out here, its cosine remains
-                parts.append(part * worth / np.linalg.norm(part) / np.sqrt(block.field.weight))
+                parts.append(part * worth / math.sqrt(part @ part) / math.sqrt(block.field.weight))
                 features.extend(columns)
                 total += worth
         if not features:
             return Query(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.uint16), 1.0)
         weights = np.concatenate(parts)
-        norm = float(np.linalg.norm(weights))
+        norm = math.sqrt(weights @ weights)
         return Query(np.array(features, dtype=np.int32), quantise(weights / norm), norm / total)
+
+
+def _letters(word: str) -> int:
+    """The letters that a word has, as bits."""
+    bits = 0
+    for letter in word:
+        bits |= 1 << (ord(letter) & 31)
+    return bits
 
 
 def _by_word(columns: Mapping[str, int]) -> dict[str, list[tuple[int, float]]]:
