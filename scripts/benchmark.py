@@ -16,7 +16,9 @@ try:
 except ImportError:
     sys.exit("error: run it as .venv/bin/python scripts/benchmark.py; ./scripts/start_api.sh makes .venv.")
 
-BENCHMARKS = ("http", "kernel", "load", "memory", "questions", "request", "scale", "scrape", "start", "titles")
+BENCHMARKS = (
+    "http", "kernel", "load", "memory", "questions", "report", "request", "scale", "scrape", "start", "titles",
+)  # fmt: skip
 """The sub-commands, each a module of scripts/bench."""
 
 

@@ -5,10 +5,16 @@ import json
 from pathlib import Path
 
 import pytest
+from rapidfuzz.distance import OSA
 
 from recsys_api.model import store
 from scripts import benchmark
+from scripts.bench import report
+from scripts.bench.catalogs import scaled_catalog
 from scripts.bench.results import Result, table
+from scripts.bench.typos import typos
+
+from .conftest import SIX
 
 
 def test_a_figure_says_whether_its_target_is_met() -> None:
@@ -59,3 +65,37 @@ def test_the_load_tester_is_compared_with_wrk_or_not_at_all(
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SystemExit, match="apt-get install wrk"):
         benchmark.main(["load", "--model", str(six_models / store.CURRENT)])
+
+
+def test_the_report_has_every_figure_with_its_target_and_says_what_was_missed_or_not_measured(tmp_path: Path) -> None:
+    films = [Result(f"build at {size:,} films", size / 1000, "s") for size in (1000, 10_000)]
+    sections = [
+        report.Section("kernel", "Nearest films.", 12.0, 0.5, False, "", [Result("ratio", 3.0, "x", at_least=4)]),
+        report.Section("scale", "Many films.", 90.0, 0.5, True, "", [*films, Result("growth", 1.0)]),
+        report.Section("http", "Requests.", 1.0, 0.5, False, "error: wrk is not there", []),
+    ]
+    report.write(tmp_path, sections)
+    page = (tmp_path / "performance.md").read_text()
+    assert "| ratio | 3 x | at least 4 | **missed** |" in page
+    assert "Of 1 targets 0 are met." in page
+    assert "| build at 10,000 films | 10 s |  |  |" in page
+    assert "`scripts/benchmark.py scale --quick`" in page
+    assert "Not measured: error: wrk is not there" in page
+    assert {path.name for path in (tmp_path / "images").iterdir()} == {"targets.png", "scale.png"}
+
+
+def test_a_scaled_catalogue_is_the_same_each_time_and_has_no_movie_twice() -> None:
+    first, again = (list(scaled_catalog(500, SIX)) for _ in range(2))
+    assert first == again
+    assert len({movie.movie_id for movie in first}) == 500
+    assert {movie.title for movie in first[:6]} == {movie.title for movie in SIX}
+    moulds = {(movie.release_date, movie.genres, len(movie.overview.split())) for movie in SIX}
+    assert {(movie.release_date, movie.genres, len(movie.overview.split())) for movie in first} == moulds
+    assert len(list(scaled_catalog(4, SIX))) == 4
+
+
+def test_a_typo_is_one_slip_and_never_another_title() -> None:
+    known = frozenset({"midnight heist", "midnight heis", "the last heist"})
+    drawn = [typo for typo, _ in zip(typos(sorted(known), known), range(200), strict=False)]
+    assert all(typo.query not in known and typo.title in known for typo in drawn)
+    assert all(OSA.distance(typo.query, typo.title) == 1 for typo in drawn)

@@ -1,0 +1,93 @@
+"""The pictures of the report."""
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+from scripts.bench.results import Result, figure
+
+_AT_SIZE = re.compile(r"(?P<what>.*) at (?P<films>[\d,]+) films$")
+_GROWTH = "growth: {} ~ films to the power of"
+_GOOD, _BAD, _LINE = "#2a7f62", "#c44536", "#555555"
+
+
+def targets(results: Sequence[tuple[str, Result]], folder: Path) -> None:
+    """targets.png: each figure that has a target, as a share of its limit; below 1 it is met."""
+    bars = [
+        (f"{name}: {result.name}", _share(result), bool(result.met))
+        for name, result in results
+        if result.met is not None and _share(result) > 0
+    ]
+    if not bars:
+        return
+    labels, shares, met = zip(*reversed(bars), strict=True)
+    drawing, axes = plt.subplots(figsize=(11, 0.9 + 0.3 * len(bars)), layout="constrained")
+    axes.barh(range(len(bars)), shares, color=[_GOOD if each else _BAD for each in met], height=0.6)
+    axes.set_yticks(range(len(bars)), labels, fontsize=8)
+    axes.set_xscale("log")
+    ticks = [0.01, 0.1, 0.25, 0.5, 1, 2, 4]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xlim(min(0.1, *shares) * 0.9, max(2, *shares) * 1.1)
+    axes.minorticks_off()
+    axes.axvline(1, color=_LINE, linewidth=1)
+    axes.set_xlabel("share of the limit (left of 1: met)")
+    axes.spines[["top", "right"]].set_visible(False)
+    drawing.savefig(folder / "targets.png", dpi=110)
+    plt.close(drawing)
+
+
+def scale(results: Sequence[Result], folder: Path) -> None:
+    """scale.png: each figure by the number of films, both logarithmic, its growth, and the limit where it has one."""
+    series: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    units, limits, growth = {}, {}, {}
+    for result in results:
+        if match := _AT_SIZE.match(result.name):
+            what = match["what"]
+            series[what].append((int(match["films"].replace(",", "")), result.value))
+            units[what] = result.unit
+            if result.at_most is not None:
+                limits[what] = result.at_most
+        growth[result.name] = result.value
+    for result in results:
+        if " films : at " in result.name and result.at_most is not None:
+            what = next(name for name in series if name.startswith(result.name.partition(" at ")[0]))
+            limits[what] = result.at_most * series[what][0][1]
+    columns = 4
+    drawing, panels = plt.subplots(
+        -(-len(series) // columns), columns, figsize=(15, 3.4 * -(-len(series) // columns)), layout="constrained",
+        squeeze=False,
+    )  # fmt: skip
+    for axes, (what, points) in zip(panels.flat, series.items(), strict=False):
+        axes.loglog(*zip(*points, strict=True), marker="o", color=_GOOD)
+        for films, value in points:
+            axes.annotate(
+                figure(value), (films, value), textcoords="offset points", xytext=(0, 7), ha="center", fontsize=8
+            )
+        if what in limits:
+            axes.axhline(limits[what], color=_BAD, linestyle="--", linewidth=1)
+            axes.annotate(f"limit {figure(limits[what])}", (points[0][0], limits[what]), color=_BAD, fontsize=8,
+                          textcoords="offset points", xytext=(0, 3))  # fmt: skip
+        exponent = growth.get(_GROWTH.format(what))
+        grows = "" if exponent is None else f" (~ films^{exponent:.2f})"
+        axes.set_title(f"{what}, {units[what]}{grows}", fontsize=9)
+        axes.set_xticks([films for films, _ in points], [f"{films // 1000}k" for films, _ in points])
+        axes.minorticks_off()
+        axes.margins(0.15, 0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels.flat[len(series) :]:
+        axes.set_axis_off()
+    drawing.savefig(folder / "scale.png", dpi=100)
+    plt.close(drawing)
+
+
+def _share(result: Result) -> float:
+    if result.at_most is not None:
+        return result.value / result.at_most
+    return (result.at_least or 0) / result.value if result.value else 0.0
