@@ -54,9 +54,9 @@ def fold(text: str) -> str:
 
     "L'Été, à Łódź" and "lete a lodz" fold to the same; letters of other scripts are kept.
     """
-    text = text.translate(_APOSTROPHES).casefold().translate(_UNDECOMPOSED)
     if not text.isascii():
         text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    text = text.translate(_APOSTROPHES).casefold().translate(_UNDECOMPOSED)
     return " ".join(_TOKEN.findall(text))
 
 
