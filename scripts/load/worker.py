@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import orjson
 import requests
 
-from scripts.load.limits import allow_files, connections_allowed
+from scripts.load.limits import allow_files, connections_allowed, wake_in_time
 from scripts.load.traffic import OWED, Asked, Traffic
 from scripts.load.wire import Exchange, exchange, open_session, printable
 
@@ -354,6 +354,7 @@ def _detail(became: Exchange) -> str:
 def main() -> None:
     """Do as told on the standard input."""
     allow_files()
+    wake_in_time()
     sys.setswitchinterval(0.0005)  # a thread whose answer is here waits no longer for the interpreter than it must
     told = sys.stdin.buffer
     users = Users(Plan.from_json(told.readline()))
