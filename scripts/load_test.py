@@ -30,7 +30,8 @@ _STATUS: dict[type[BaseException], int] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run, report, and return the exit status."""
     arguments = options.parse(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell in the background would have SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         report = run(arguments)
     except tuple(_STATUS) as error:
