@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 
 import numpy as np
-from distributed import Client, LocalCluster, as_completed
+from distributed import CancelledError, Client, KilledWorker, LocalCluster, as_completed
 
 from recsys_api.errors import RecsysError
 from recsys_api.model.kernel import EVEN, NO_COPIES, Int32s, Scores, SimilarityIndex, TopK
@@ -64,22 +64,44 @@ def neighbours(
 ) -> TopK:
     """What `recsys_api.model.neighbours.neighbours` returns, bit for bit, from the workers of `client`.
 
-    A worker that dies is done without: its blocks go to others, and a new one takes its share.
+    A worker that dies is done without: its blocks go to others, and a new one takes its share. Raises ClusterError
+    where no block can be had any more.
     """
     arrangement = Arrangement.of(index, factors=factors, copies=copies)
     n, k = len(arrangement), min(k, len(arrangement) - 1)
     table = TopK(np.empty((n, k), dtype=np.int32), np.empty((n, k), dtype=np.float32))
     arrays = {field.name: getattr(arrangement, field.name) for field in fields(Arrangement)}
-    sent = client.scatter(arrays, broadcast=True)
-    start_of = {client.submit(block_of, sent, start, k, pure=False): start for start in arrangement.starts()}
-    for future in as_completed(list(start_of)):
-        block = TopK(*future.result())
-        start = start_of.pop(future)
-        rows = arrangement.rows[start : start + len(block.rows)]
-        table.rows[rows], table.scores[rows] = block
-        if progress is not None:
-            progress(len(rows))
+    left = list(arrangement.starts())
+    while left:
+        before = len(left)
+        for start, block in _blocks(client, arrays, left, k):
+            left.remove(start)
+            rows = arrangement.rows[start : start + len(block.rows)]
+            table.rows[rows], table.scores[rows] = block
+            if progress is not None:
+                progress(len(rows))
+        if len(left) == before:
+            raise ClusterError("The workers of the cluster died, every one that was asked; see their logs for why.")
     return table
+
+
+def _blocks(client: Client, arrays: dict[str, object], starts: list[int], k: int) -> Iterator[tuple[int, TopK]]:
+    """The blocks that begin at `starts` as they come, but for those that were lost with a worker.
+
+    Dask soon keeps just one copy of what was sent; when the worker that has it dies, all that needs it is cancelled.
+    """
+    try:
+        sent = client.scatter(arrays, broadcast=True, timeout=_PATIENCE_SECONDS)
+    except TimeoutError:
+        raise ClusterError("The cluster has no workers any more.") from None
+    start_of = {client.submit(block_of, sent, start, k, pure=False): start for start in starts}
+    for future in as_completed(list(start_of)):
+        start = start_of.pop(future)
+        try:
+            block = TopK(*future.result())
+        except (CancelledError, KilledWorker):
+            continue
+        yield start, block
 
 
 def _require_workers(client: Client, scheduler: str) -> None:
