@@ -40,7 +40,7 @@ class Section:
     """How long it took."""
     load: float
     """Processes that wanted the processor when it began, on the average of a minute."""
-    is_quick: bool
+    options: Sequence[str]
     failure: str
     """Why it could not be measured; empty where it was."""
     results: list[Result]
@@ -49,6 +49,7 @@ class Section:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Its own options."""
     parser.add_argument("--only", nargs="+", metavar="NAME", help="measure these; of the others tell what is there")
+    parser.add_argument("--most", type=int, metavar="FILMS", help="no larger catalogue in scale (default: 1,000,000)")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where performance.md goes (default: docs)")
 
 
@@ -56,28 +57,28 @@ def run(arguments: argparse.Namespace) -> list[Result]:
     """Measure one after the other, write the page and its pictures, and return every figure."""
     names = [name for name in _ORDER if (Path(__file__).parent / f"{name}.py").exists()]
     for name in arguments.only or names:
-        _measure(name, quick=arguments.quick)
+        more = ["--most", str(arguments.most)] if arguments.most and name == "scale" else []
+        _measure(name, [*(["--quick"] if arguments.quick else []), *more])
     sections = [section for name in names if (section := _read(name)) is not None]
     write(arguments.docs, sections)
     return [result for section in sections for result in section.results]
 
 
-def _measure(name: str, *, quick: bool) -> None:
+def _measure(name: str, options: Sequence[str]) -> None:
     """Run a sub-command in a process of its own, and keep what it found."""
     _RESULTS.mkdir(parents=True, exist_ok=True)
     out = _RESULTS / f"{name}.json"
     print(f"== {name} ==", file=sys.stderr, flush=True)
     begun, load = time.perf_counter(), os.getloadavg()[0]
-    command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), name, "--json", str(out)]
+    command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), name, *options, "--json", str(out)]
     out.unlink(missing_ok=True)
     done = subprocess.run(  # noqa: S603 - our own command
-        [*command, *(["--quick"] if quick else [])], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        text=True, check=False,
-    )  # fmt: skip
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
+    )
     found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {"benchmark": name, "results": []}
     said = done.stderr.strip().splitlines()
     found["failure"] = "" if found["results"] else (said[-1] if said else f"status {done.returncode}")
-    found |= {"seconds": time.perf_counter() - begun, "load": load, "quick": quick}
+    found |= {"seconds": time.perf_counter() - begun, "load": load, "options": list(options)}
     out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -91,7 +92,7 @@ def _read(name: str) -> Section | None:
         for one in found["results"]
     ]
     about = (import_module(f"scripts.bench.{name}").__doc__ or "").partition("\n")[0]
-    return Section(name, about, found["seconds"], found["load"], found["quick"], found["failure"], results)
+    return Section(name, about, found["seconds"], found["load"], found["options"], found["failure"], results)
 
 
 def write(docs: Path, sections: Sequence[Section]) -> None:
@@ -131,7 +132,7 @@ def _page(sections: Sequence[Section], *, has_scale: bool) -> Iterator[str]:
         yield section.about
         yield ""
         yield (
-            f"`scripts/benchmark.py {section.name}{' --quick' if section.is_quick else ''}`, {section.seconds:,.0f} s; "
+            f"`scripts/benchmark.py {' '.join((section.name, *section.options))}`, {section.seconds:,.0f} s; "
             f"the machine's load average was {section.load:.1f} as it began."
         )
         yield ""
