@@ -7,7 +7,6 @@ import os
 import struct
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Literal, NamedTuple, TypeVar
@@ -43,7 +42,7 @@ class Cache(Generic[K, V]):
         self.on_event: Callable[[CacheEvent, CacheState], None] = lambda event, state: None
         """Hears of every hit, miss and eviction, outside the lock, and of the state then."""
         self._entries = _Entries[K, V](maxsize)
-        self._pending: dict[K, Future[V]] = {}
+        self._pending: dict[K, _Computation[V]] = {}
         self._lock = threading.Lock()
         self._generation = generation
         self._generation_seen = generation()
@@ -67,7 +66,7 @@ class Cache(Generic[K, V]):
             value: V = self._entries.get(key, _MISSING)
             pending = None if value is not _MISSING else self._pending.get(key)
             if value is _MISSING and pending is None:
-                future = self._pending[key] = Future()
+                computation = self._pending[key] = _Computation()
             state = self._state()
         if value is not _MISSING:
             self.on_event("hit", state)
@@ -75,27 +74,27 @@ class Cache(Generic[K, V]):
         if pending is not None:
             self.on_event("hit", state)
             return pending.result()
-        return self._fill(key, compute, future)
+        return self._fill(key, compute, computation)
 
-    def _fill(self, key: K, compute: Callable[[], V], future: Future[V]) -> V:
+    def _fill(self, key: K, compute: Callable[[], V], computation: _Computation[V]) -> V:
         try:
             value = compute()
         except BaseException as error:
             with self._lock:
-                self._is_awaited(key, future)
+                self._is_awaited(key, computation)
                 state = self._state()
-            future.set_exception(error)
+            computation.fail(error)
             self.on_event("miss", state)
             raise
         evicted = 0
         with self._lock:
             self._forget_if_told()
-            if self._is_awaited(key, future):
+            if self._is_awaited(key, computation):
                 before = self._entries.evicted
                 self._entries[key] = value
                 evicted = self._entries.evicted - before
             state = self._state()
-        future.set_result(value)
+        computation.finish(value)
         self.on_event("miss", state)
         for _ in range(evicted):
             self.on_event("eviction", state)
@@ -104,9 +103,9 @@ class Cache(Generic[K, V]):
     def _state(self) -> CacheState:
         return CacheState(len(self._entries), self._generation_seen)
 
-    def _is_awaited(self, key: K, future: Future[V]) -> bool:
+    def _is_awaited(self, key: K, computation: _Computation[V]) -> bool:
         """Whether this computation is still the one for `key`; it no longer is when all was forgotten meanwhile."""
-        if self._pending.get(key) is not future:
+        if self._pending.get(key) is not computation:
             return False
         del self._pending[key]
         return True
@@ -117,6 +116,35 @@ class Cache(Generic[K, V]):
             self._generation_seen = generation
             self._entries = _Entries[K, V](self._entries.maxsize)
             self._pending = {}
+
+
+class _Computation(Generic[V]):
+    """A value that one thread computes and others wait for; a fraction of what a Future costs."""
+
+    __slots__ = ("_error", "_going_on", "_value")
+
+    def __init__(self) -> None:
+        self._error: BaseException | None = None
+        self._value: V
+        self._going_on = threading.Lock()
+        self._going_on.acquire()
+
+    def finish(self, value: V) -> None:
+        """What was computed."""
+        self._value = value
+        self._going_on.release()
+
+    def fail(self, error: BaseException) -> None:
+        """Why nothing could be computed."""
+        self._error = error
+        self._going_on.release()
+
+    def result(self) -> V:
+        """Wait for the value; raises what the computation raised."""
+        with self._going_on:
+            if self._error is not None:
+                raise self._error
+            return self._value
 
 
 class _Entries(cachetools.LRUCache[K, V]):

@@ -32,8 +32,23 @@ def movies(catalog: Catalog, rows: Iterable[int]) -> orjson.Fragment:
 
 def scored_movies(catalog: Catalog, answer: Answer) -> orjson.Fragment:
     """A JSON list of the movies of `answer` with their similarity and, where it was asked for, their explanation."""
+    written, of = _written.get(id(answer), (b"", None))
+    if of is not answer:
+        written = _write(catalog, answer)
+        if len(_written) >= _MOST_WRITTEN:
+            _written.clear()
+        _written[id(answer)] = written, answer
+    return _EMBEDDED(written)
+
+
+_MOST_WRITTEN = 256
+_written: dict[int, tuple[bytes, Answer | None]] = {}
+"""Lists as they were written, by the identity of the answer, which is held with each: a cache gives the same again."""
+
+
+def _write(catalog: Catalog, answer: Answer) -> bytes:
     if not answer.rows.size:
-        return _EMBEDDED(b"[]")
+        return b"[]"
     # numpy's float32 is written with the fewest digits that tell it apart, so that equal looks equal
     scores = orjson.dumps(answer.scores, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
     ends = [b',"explanation":' + orjson.dumps(reason) + b"}," for reason in answer.reasons] or [b"},"] * len(scores)
@@ -41,7 +56,7 @@ def scored_movies(catalog: Catalog, answer: Answer) -> orjson.Fragment:
     for document, score, end in zip(catalog.documents(answer.rows), scores, ends, strict=True):
         parts += (document, b',"similarity":', score, end)
     parts[-1] = ends[-1][:-1] + b"]"
-    return _EMBEDDED(b"".join(parts))
+    return b"".join(parts)
 
 
 def matched(answer: Answer) -> dict[str, int]:

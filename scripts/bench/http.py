@@ -16,7 +16,7 @@ from urllib.parse import quote
 from recsys_api.model import store
 from scripts.bench.answers import record
 from scripts.bench.results import Result
-from scripts.bench.servers import running
+from scripts.bench.servers import Server, running
 from scripts.bench.wrk import Load, script, wrk
 from scripts.running_service import HOST, RunningService, free_port, running_service
 from scripts.scraped import samples_of
@@ -58,13 +58,13 @@ def run(arguments: argparse.Namespace) -> list[Result]:
         record(here / "answers", ((key, service.get(path)) for kind in asked_kinds for path, key in kind.paths))
         bare = servers.enter_context(_bare_flask(arguments.model, here))
         for kind in asked_kinds:
-            ports = {"the service": service.port, "bare Flask": bare}
+            compared = {"the service": Server(service.port, service.master.pid), "bare Flask": bare}
             if kind.beside_fast_api:
-                ports |= servers.enter_context(_fast_api(here))
+                compared |= servers.enter_context(_fast_api(here))
             asked = script(here / f"{kind.name}.lua", [path for path, _ in kind.paths])
             before = _look_ups(service)
-            loads = _rounds(kind.name, ports, asked, rounds=rounds, seconds=seconds)
-            results += _compared(kind, loads)
+            turns = _rounds(kind.name, compared, asked, rounds=rounds, seconds=seconds)
+            results += _compared(kind, turns)
             if kind.name == "computed":
                 hits, misses = (after - earlier for after, earlier in zip(_look_ups(service), before, strict=True))
                 results.append(Result("computed: look-ups that were computed", misses / (hits + misses), at_least=0.99))
@@ -104,7 +104,7 @@ def _service(model: Path, folder: Path) -> AbstractContextManager[RunningService
     return running_service(model, folder, workers=_WORKERS, port=0, application="wsgi:app", **settings)
 
 
-def _bare_flask(model: Path, folder: Path) -> AbstractContextManager[int]:
+def _bare_flask(model: Path, folder: Path) -> AbstractContextManager[Server]:
     """Bare Flask under the settings of the service."""
     port = free_port()
     environment = {
@@ -116,7 +116,7 @@ def _bare_flask(model: Path, folder: Path) -> AbstractContextManager[int]:
 
 
 @contextmanager
-def _fast_api(folder: Path) -> Iterator[dict[str, int]]:
+def _fast_api(folder: Path) -> Iterator[dict[str, Server]]:
     """FastAPI under uvicorn with as many workers, and its log of requests as it comes; nothing where it is missing."""
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         print(
@@ -131,37 +131,51 @@ def _fast_api(folder: Path) -> Iterator[dict[str, int]]:
         sys.executable, "-m", "uvicorn", "scripts.bench.fast_api:app", "--host", HOST, "--port", str(port),
         "--workers", str(_WORKERS),
     ]  # fmt: skip
-    with running(command, port, log=folder / "fastapi.log", environment={"ANSWERS": str(folder / "answers")}):
-        yield {"FastAPI": port}
+    environment = {"ANSWERS": str(folder / "answers")}
+    with running(command, port, log=folder / "fastapi.log", environment=environment) as server:
+        yield {"FastAPI": server}
+
+
+class _Turn(NamedTuple):
+    """What one server did in one turn."""
+
+    load: Load
+    processor_us: float
+    """Processor time a request, in microseconds."""
 
 
 def _rounds(
-    kind: str, ports: dict[str, int], asked: Path, *, rounds: int, seconds: int
-) -> dict[str, list[Load]]:
-    """The loads of each server, which take turns; the first turn of each warms it up and is not kept."""
-    loads: dict[str, list[Load]] = {name: [] for name in ports}
+    kind: str, servers: dict[str, Server], asked: Path, *, rounds: int, seconds: int
+) -> dict[str, list[_Turn]]:
+    """The turns of each server; the first of each warms it up and is not kept."""
+    turns: dict[str, list[_Turn]] = {name: [] for name in servers}
     for done in range(rounds + 1):
         if sys.stderr.isatty():
             print(f"\r{kind}: round {done} of {rounds}", end="", file=sys.stderr, flush=True)
-        for name, port in ports.items():
-            loads[name].append(wrk(port, asked, seconds=seconds if done else 1))
+        for name, server in servers.items():
+            before = server.processor_seconds()
+            load = wrk(server.port, asked, seconds=seconds if done else 1)
+            taken = server.processor_seconds() - before
+            turns[name].append(_Turn(load, taken / load.requests * 1e6))
     if sys.stderr.isatty():
         print("\r" + " " * 40 + "\r", end="", file=sys.stderr)
-    return {name: taken[1:] for name, taken in loads.items()}
+    return {name: taken[1:] for name, taken in turns.items()}
 
 
-def _compared(kind: _Asked, loads: dict[str, list[Load]]) -> Iterator[Result]:
-    for name, taken in loads.items():
-        yield Result(f"{kind.name}: {name}", statistics.median(load.per_second for load in taken), "requests/s")
-        yield Result(f"{kind.name}: {name}, P99", statistics.median(load.p99_ms for load in taken), "ms")
-    ours, bare = loads["the service"], loads["bare Flask"]
-    throughput = _median_ratio((one.per_second, other.per_second) for one, other in zip(ours, bare, strict=True))
-    latency = _median_ratio((one.p99_ms, other.p99_ms) for one, other in zip(ours, bare, strict=True))
+def _compared(kind: _Asked, turns: dict[str, list[_Turn]]) -> Iterator[Result]:
+    for name, taken in turns.items():
+        yield Result(f"{kind.name}: {name}", statistics.median(turn.load.per_second for turn in taken), "requests/s")
+        yield Result(f"{kind.name}: {name}, P99", statistics.median(turn.load.p99_ms for turn in taken), "ms")
+        processor = statistics.median(turn.processor_us for turn in taken)
+        yield Result(f"{kind.name}: {name}, processor time a request", processor, "us")
+    pairs = list(zip(turns["the service"], turns["bare Flask"], strict=True))
+    throughput = _median_ratio((ours.load.per_second, bare.load.per_second) for ours, bare in pairs)
+    latency = _median_ratio((ours.load.p99_ms, bare.load.p99_ms) for ours, bare in pairs)
     yield Result(f"{kind.name}: throughput, the service : bare Flask", throughput, "x", at_least=kind.at_least)
     yield Result(f"{kind.name}: P99, the service : bare Flask", latency, "x", at_most=1.5)
-    if (fast_api := loads.get("FastAPI")) is not None:
-        pairs = zip(ours, fast_api, strict=True)
-        throughput = _median_ratio((one.per_second, other.per_second) for one, other in pairs)
+    if "FastAPI" in turns:
+        pairs = list(zip(turns["the service"], turns["FastAPI"], strict=True))
+        throughput = _median_ratio((ours.load.per_second, theirs.load.per_second) for ours, theirs in pairs)
         yield Result(f"{kind.name}: throughput, the service : FastAPI", throughput, "x", at_least=1.3)
 
 
