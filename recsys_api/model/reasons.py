@@ -22,6 +22,16 @@ _LEAST_TOLD = 0.1
 _PROSE = frozenset(field.name for field in FIELDS if field.is_text)
 _PHRASES = ("genres", "keywords", "directors", "cast")
 _CONTRIBUTION = attrgetter("contribution")
+_CLAUSES = {
+    "overview": ("both about {}", "about {}"),
+    "keywords": ("both about {}", "about {}"),
+    "directors": ("same director{s} {}", "directed by {}"),
+    "cast": ("both with {}", "with {}"),
+    "genres": ("both {} movies", "of the genre{s} {}"),
+    "title": ("{} in both titles", "{} in the title"),
+    "collection": ("same series {}", "of the series {}"),
+}
+"""How what is shared is said, with the one movie that was asked about, and with several or with words."""
 _NUMBERS = "no one two three four five six seven eight nine ten".split()
 
 
@@ -80,8 +90,9 @@ class _Spelling:
     def _in_prose(self, field: str, term: str) -> str:
         if field not in self._words:
             self._words[field] = [pair for movie in self._movies for pair in spellings(getattr(movie, field))]
+        begins = term[:-1] or term  # what stays of nearly every word when it is stemmed, and is quick to compare
         for folded, spelt in self._words[field]:
-            if folded[0] == term[0] and stem(folded) == term:
+            if folded.startswith(begins) and stem(folded) == term:
                 return spelt.removesuffix("'s").removesuffix("\u2019s")
         return term
 
@@ -148,24 +159,21 @@ def _sentence(fields: Sequence[FieldReason], seed: Movie | None, year: int) -> s
     found = {field.field: _names(field.terms) for field in fields if field.contribution > least}
     if "keywords" in found:
         found.pop("overview", None)  # a keyword says better what a movie is about than a word of its story does
-    clauses = [clause for field, names in found.items() if (clause := _clause(field, names, seed, year))]
-    return "; ".join(clauses[:_MOST_CLAUSES]) or "nothing in common that the model knows of"
+    clauses = []
+    for field, names in found.items():
+        clause = _years_apart(seed.year if seed else 0, year) if field == "year" else _clause(field, names, seed)
+        if clause:
+            clauses.append(clause)
+        if len(clauses) == _MOST_CLAUSES:
+            break
+    return "; ".join(clauses) or "nothing in common that the model knows of"
 
 
-def _clause(field: str, names: Sequence[str], seed: Movie | None, year: int) -> str:
-    both = "both " if seed else ""
-    named = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-    if field == "year":
-        return _years_apart(seed.year if seed else 0, year)
-    return {
-        "overview": f"{both}about {named}",
-        "keywords": f"{both}about {named}",
-        "directors": f"same director{'s' if len(names) > 1 else ''} {named}" if seed else f"directed by {named}",
-        "cast": f"{both}with {named}",
-        "genres": f"both {named} movies" if seed else f"of the genre{'s' if len(names) > 1 else ''} {named}",
-        "title": f"{named} in {'both titles' if seed else 'the title'}",
-        "collection": f"same series {named}" if seed else f"of the series {named}",
-    }[field]
+def _clause(field: str, names: Sequence[str], seed: Movie | None) -> str:
+    named = " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+    with_one, of_several = _CLAUSES[field]
+    clause = with_one if seed else of_several
+    return clause.format(named, s="s" if len(names) > 1 else "")
 
 
 def _names(terms: Sequence[Term]) -> list[str]:
