@@ -5,6 +5,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -106,29 +107,28 @@ class Instrument:
 class QuickHistogram:
     """A histogram of prometheus_client, observed without its checks."""
 
-    __slots__ = ("_bounds", "_buckets", "_sum")
+    __slots__ = ("_bucket_of", "_buckets", "_sum")
 
     def __init__(self, histogram: Any) -> None:
-        self._bounds: list[float] = histogram._upper_bounds
+        self._bucket_of: Callable[[float], int] = partial(bisect_left, histogram._upper_bounds)
         self._buckets: list[Any] = histogram._buckets
         self._sum = histogram._sum
 
     def observe(self, value: float) -> None:
         """Count one value."""
         self._sum.inc(value)
-        self._buckets[bisect_left(self._bounds, value)].inc(1)
+        self._buckets[self._bucket_of(value)].inc(1)
 
     def observed(self, value: float) -> list[Change]:
         """What `observe` changes, for `Metrics.change`."""
-        return [(self._sum, value), (self._buckets[bisect_left(self._bounds, value)], 1)]
+        return [(self._sum, value), (self._buckets[self._bucket_of(value)], 1)]
 
     def all_observed(self, observed: Sequence[float]) -> list[Change]:
         """The same for many values: each bucket changes once, however many fall there."""
         if not observed:
             return []
         counts: dict[int, int] = {}
-        for value in observed:
-            bucket = bisect_left(self._bounds, value)
+        for bucket in map(self._bucket_of, observed):
             counts[bucket] = counts.get(bucket, 0) + 1
         return [(self._sum, sum(observed)), *[(self._buckets[bucket], count) for bucket, count in counts.items()]]
 
