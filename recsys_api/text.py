@@ -34,6 +34,7 @@ STOP_WORDS = frozenset(
 )
 
 _LONGEST_WORD = 40
+_SHORT = 100
 _stemmer = snowballstemmer.stemmer("english")
 _stemmer_lock = threading.Lock()
 
@@ -54,6 +55,16 @@ def fold(text: str) -> str:
 
     "L'Été, à Łódź" and "lete a lodz" fold to the same; letters of other scripts are kept.
     """
+    return _fold_short(text) if len(text) <= _SHORT else _fold(text)
+
+
+@lru_cache(maxsize=2048)
+def _fold_short(text: str) -> str:
+    """A search asks for the same few words, and runs of them, again and again."""
+    return _fold(text)
+
+
+def _fold(text: str) -> str:
     if not text.isascii():
         text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     text = text.translate(_APOSTROPHES).casefold().translate(_UNDECOMPOSED)
