@@ -43,7 +43,8 @@ class Oracle:
 
     def multiplier(self, asked: mood.Mood) -> Any:
         votes = np.array([movie.vote_count for movie in self.movies], dtype=np.int32)
-        return mood.multipliers(votes)[mood.MOODS.index(asked)]
+        means = np.array([movie.vote_average for movie in self.movies], dtype=np.float32)
+        return mood.multipliers(votes, means)[mood.MOODS.index(asked)]
 
     def best(self, row: int, asked: mood.Mood, meets: Callable[[int], bool]) -> list[int]:
         """Every row that meets what was asked, best first; of namesakes at most a year apart only the best."""

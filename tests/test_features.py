@@ -10,7 +10,7 @@ from recsys_api.catalog import Movie
 from recsys_api.model.features import Features, fit, spend
 from recsys_api.model.fields import FIELDS, MAX_FEATURES
 from recsys_api.model.vocabulary import Vocabulary
-from recsys_api.model.weights import SHIPPED
+from recsys_api.model.weights import SHIPPED, Weights
 from recsys_api.text import prose
 
 from .conftest import SIX
@@ -38,7 +38,7 @@ def norms(fitted: Features, name: str) -> np.ndarray:
 
 
 def test_each_block_is_normalised_to_its_weight() -> None:
-    fitted = fit(SIX)
+    fitted = fit(SIX, weights=Weights(SHIPPED.fields, compensation=0, damping=0))
     assert sum(map(len, fitted.terms.values())) == fitted.matrix.shape[1] == fitted.idf.size
     assert fitted.matrix.dtype == np.float32
     for field in FIELDS:

@@ -109,7 +109,8 @@ def test_a_mood_orders_by_similarity_times_its_multiplier_and_changes_no_similar
     everything = whole.recommend(movie.movie_id, top_k=len(MANY))
     similarity = dict(zip(everything.rows.tolist(), everything.scores.tolist(), strict=True))
     votes = np.array([other.vote_count for other in VOTED], dtype=np.int32)
-    multiplier = mood.multipliers(votes)[mood.MOODS.index(asked)]
+    means = np.array([other.vote_average for other in VOTED], dtype=np.float32)
+    multiplier = mood.multipliers(votes, means)[mood.MOODS.index(asked)]
     wanted = sorted(
         (
             row for row, score in similarity.items()
@@ -142,11 +143,11 @@ def test_each_reason_is_one_plain_sentence(six: Recommender) -> None:
         answer = six.recommend(*movie_ids, text=text, explain=True)
         return dict(zip(ids(six, answer), [reason.sentence for reason in answer.reasons], strict=True))
 
-    assert sentences(10)[20] == "both about robot and boy; both with Max Stone; same director Ann Lee"
+    assert sentences(10)[20] == "both with Max Stone; same director Ann Lee; both about robot and boy"
     assert sentences(10)[30] == "both with Ida Brook; both from 1999; both about boy"
     assert sentences(60)[20] == "two years apart"
     assert sentences(60)[40] == "nothing in common that the model knows of"
-    assert sentences(10, 40)[50].startswith("with Gina Rossi; about heist; directed by Paolo Conti")
+    assert sentences(10, 40)[50].startswith("with Gina Rossi; directed by Paolo Conti; about heist")
     assert sentences(text="odegard") == {30: "directed by Oskar Ødegård"}
     assert six.recommend(10).reasons == ()
 

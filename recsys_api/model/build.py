@@ -68,7 +68,7 @@ def build(
         progress("neighbours", ranked, len(catalog))
 
     progress("neighbours", 0, len(catalog))
-    multipliers = mood.multipliers(catalog.votes)
+    multipliers = mood.multipliers(catalog.votes, catalog.ratings)
     copies = kin.copies(catalog, index, features.columns_of("overview", fitted.terms))
     factors = multipliers[mood.MOODS.index(mood.DEFAULT)]
     table = rank(index, neighbours, factors=factors, copies=copies, progress=on_block)

@@ -4,6 +4,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from recsys_api.model.weights import SHIPPED, Weights
 _SMALL = 20
 """A term that so few movies have is never too common, however small the catalogue."""
 _TOLD_EVERY = 1000
+_LEAST_NEAR = 0.05
+"""A movie that is like nothing gains no more by that than one with this share of the median similarity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,37 @@ def fit(
     Term frequencies are damped to 1 + ln(tf), document frequencies smoothed as if one more movie held every term
     (scikit-learn's TfidfTransformer). The movies are read once, one by one. `progress` is told how many have been.
     """
+    total, fitted = _fitted(movies, max_features, weights, progress)
+    terms = {field.name: fitted[field.name].terms if field.name in fitted else [] for field in FIELDS}
+    if not fitted:
+        return Features(csr_array((total, 0), dtype=np.float32), terms, np.zeros(0, dtype=np.float32))
+    rows = {name: block.rows for name, block in fitted.items()}
+    matrix = _scaled(hstack(list(rows.values()), format="csr"), _made_up_for(rows, weights))
+    matrix = csr_array(_scaled(matrix, _damped(matrix, weights.damping)))
+    idf = np.concatenate([block.idf for block in fitted.values()])
+    return Features(matrix.astype(np.float32), terms, idf.astype(np.float32))
+
+
+def blocks(
+    movies: Iterable[Movie], *, weights: Weights, max_features: int = MAX_FEATURES
+) -> dict[str, csr_array]:
+    """The rows of each field that any movie has, float32 [N, terms], before anything is made up for: to learn from."""
+    _, fitted = _fitted(movies, max_features, weights, None)
+    return {name: csr_array(block.rows.astype(np.float32)) for name, block in fitted.items()}
+
+
+class _Block(NamedTuple):
+    """One field of all movies."""
+
+    terms: list[str]
+    idf: npt.NDArray[np.float64]
+    rows: csr_array
+
+
+def _fitted(
+    movies: Iterable[Movie], max_features: int, weights: Weights, progress: Callable[[int], None] | None
+) -> tuple[int, dict[str, _Block]]:
+    """How many movies there are, and every field that any of them has."""
     counters = {field.name: _Counter(field) for field in FIELDS}
     total = 0
     for total, movie in enumerate(movies, 1):
@@ -53,22 +87,18 @@ def fit(
             progress(total)
     counted = {name: counter.counts() for name, counter in counters.items()}
     budgets = spend({name: len(terms) for name, (terms, _) in counted.items()}, max_features)
-    terms_kept: dict[str, list[str]] = {}
-    blocks: dict[str, csr_array] = {}
-    idfs = []
+    fitted = {}
     for field in FIELDS:
         terms, counts = counted[field.name]
         columns = _most_shared(terms, counts, budgets[field.name])
-        terms_kept[field.name] = [terms[column] for column in columns]
         if columns.size:
             transformer = TfidfTransformer(norm=None, sublinear_tf=True, use_idf=field.uses_idf)
-            block = csr_array(transformer.fit_transform(counts[:, columns]))
-            blocks[field.name] = _weighted(block, weights.fields[field.name].weight, weights.fields[field.name].thin)
-            idfs.append(transformer.idf_ if field.uses_idf else np.ones(columns.size))
-    if not blocks:
-        return Features(csr_array((total, 0), dtype=np.float32), terms_kept, np.zeros(0, dtype=np.float32))
-    matrix = csr_array(_scaled(hstack(list(blocks.values()), format="csr"), _made_up_for(blocks, weights)))
-    return Features(matrix.astype(np.float32), terms_kept, np.concatenate(idfs).astype(np.float32))
+            rows = csr_array(transformer.fit_transform(counts[:, columns]))
+            idf = transformer.idf_ if field.uses_idf else np.ones(columns.size)
+            worth = weights.fields[field.name]
+            rows = _weighted(rows, worth.weight, worth.thin)
+            fitted[field.name] = _Block([terms[column] for column in columns], idf, rows)
+    return total, fitted
 
 
 def _weighted(block: csr_array, weight: float, thin: float) -> csr_array:
@@ -93,9 +123,25 @@ def _made_up_for(blocks: Mapping[str, csr_array], weights: Weights) -> npt.NDArr
     there = np.sum([typical[name] * (squares[name] > 0) for name in blocks], axis=0)
     whole = sum(typical.values())
     gain = np.where(there > 0, whole / np.where(there > 0, there, 1), 1.0) ** weights.compensation
-    norms = np.sum(list(squares.values()), axis=0)
-    scales: npt.NDArray[np.float64] = np.sqrt(np.minimum(gain, 1 / np.maximum(norms, np.finfo(float).tiny)))
-    return scales
+    return _at_most_one(np.sqrt(gain), np.sum(list(squares.values()), axis=0))
+
+
+def _damped(matrix: csr_array, damping: float) -> npt.NDArray[np.float64]:
+    """What each row is multiplied by, so that a movie that is a little like everything is less in the way of others.
+
+    The mean similarity to all movies over the median movie's, to the power of -damping: hubs are what sums over several
+    seeds would favour (Radovanović, Nanopoulos and Ivanović, "Hubs in space", 2010). No row gets a norm over 1.
+    """
+    near = np.asarray(matrix @ np.asarray(matrix.mean(axis=0)).ravel())
+    median = np.median(near[near > 0]) if (near > 0).any() else 1.0
+    return _at_most_one(np.maximum(near / median, _LEAST_NEAR) ** -damping, _squared_norms(matrix))
+
+
+def _at_most_one(
+    scales: npt.NDArray[np.float64], squares: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """`scales`, less for rows with the squared norms `squares` that would get a norm over 1."""
+    return np.minimum(scales, 1 / np.sqrt(np.maximum(squares, np.finfo(float).tiny)))
 
 
 def _squared_norms(block: csr_array) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""How much each field counts: what weights.toml holds."""
+"""How much each field counts: what scripts/learn_weights.py learned and weights.toml holds."""
 from __future__ import annotations
 
 import tomllib
@@ -30,13 +30,15 @@ class Weights:
     """By the name of the field."""
     compensation: float
     """How far a movie without a field is made up for it: from 0, not at all, to 1."""
+    damping: float
+    """How far a movie that is a little like everything is held back: 0 not at all."""
 
     @classmethod
     def read(cls, path: Path) -> Weights:
         """The weights in the TOML file `path`."""
         told = tomllib.loads(path.read_text("utf-8"))
-        compensation = float(told.pop("compensation"))
-        return cls({name: Weight(**values) for name, values in told.items()}, compensation)
+        compensation, damping = float(told.pop("compensation")), float(told.pop("damping"))
+        return cls({name: Weight(**values) for name, values in told.items()}, compensation, damping)
 
     def described(self) -> dict[str, Any]:
         """What a model's settings say about the weights that it was built with."""
@@ -45,6 +47,7 @@ class Weights:
             "field_typical": {name: field.typical for name, field in self.fields.items()},
             "field_thin": {name: field.thin for name, field in self.fields.items()},
             "compensation": self.compensation,
+            "damping": self.damping,
         }
 
 
