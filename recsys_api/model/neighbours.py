@@ -64,7 +64,7 @@ class Arrangement:
     features: Int32s
     """int32 [non-zeros]."""
     weights: Weights
-    """uint16 [non-zeros + 4]: weights in units of 1/32768; the last 4, which are read but do not count, are 0."""
+    """uint16 [non-zeros]: weights in units of 1/32768."""
     feature_count: int
     factors: Scores
     """float32 [N] by row: neighbours are in the order of similarity times their factor; positive."""
@@ -84,7 +84,7 @@ class Arrangement:
         sizes = np.diff(index.row_offsets)[rows]
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
         features = np.empty(offsets[-1], dtype=np.int32)
-        weights = np.zeros(offsets[-1] + _TERMS_AT_ONCE, dtype=np.uint16)
+        weights = np.empty(offsets[-1], dtype=np.uint16)
         for start in range(0, n, _PIECE_ROWS):  # the places of all features at once would need much memory
             stop = min(start + _PIECE_ROWS, n)
             moved = index.row_offsets[rows[start:stop]] - offsets[start:stop]
@@ -171,12 +171,12 @@ def code_version() -> str:
 
 
 def _generate_reaching(
-    typing: Any, table: types.Type, slots: types.Type, weights: types.Type, first: types.Type, count: types.Type,
+    typing: Any, table: types.Type, slots: types.Type, weights: types.Type, count: types.Type,
     factor: types.Type, bars: types.Type, totals: types.Type,
 ) -> Any:  # fmt: skip
     """Which of 16 weighted sums of numbers in `table`, times `factor`, are at least their bar: int64, a bit for each.
 
-    Term i is weights[first + i] times the 16 numbers of the flat uint16 `table` from `slots[i]` on; `count` terms,
+    Term i is weights[i] times the 16 numbers of the flat uint16 `table` from `slots[i]` on; `count` terms,
     rounded up to a multiple of 4. The sums themselves are put into `totals` uint32 [16]. Written in LLVM's words
     because they have to stay in vector registers, which a loop over arrays cannot say.
     """
@@ -187,7 +187,7 @@ def _generate_reaching(
             for kind, argument in zip(signature.args, arguments, strict=True)
             if isinstance(kind, types.Array)
         )
-        _, _, _, first, count, factor, _, _ = arguments
+        _, _, _, count, factor, _, _ = arguments
         i32, i64 = ir.IntType(32), ir.IntType(64)
         whole, halves, real = (ir.VectorType(kind, _GROUP) for kind in (i32, ir.IntType(16), ir.FloatType()))
         zero = ir.Constant(whole, [0] * _GROUP)
@@ -209,7 +209,7 @@ def _generate_reaching(
             at = builder.add(i, ir.Constant(i64, term))
             slot = builder.zext(builder.load(builder.gep(slots, [at])), i64)
             numbers = builder.load(builder.bitcast(builder.gep(table, [slot]), halves.as_pointer()), align=2)
-            weight = builder.zext(builder.load(builder.gep(weights, [builder.add(first, at)])), i32)
+            weight = builder.zext(builder.load(builder.gep(weights, [at])), i32)
             product = builder.mul(to_all(weight, whole), builder.zext(numbers, whole))
             added.append(builder.add(part, product))
             part.add_incoming(added[-1], loop)
@@ -223,7 +223,7 @@ def _generate_reaching(
         score = builder.fmul(builder.uitofp(total, real), to_all(factor, real))
         return builder.zext(builder.bitcast(builder.fcmp_ordered(">=", score, bar), ir.IntType(_GROUP)), i64)
 
-    return types.int64(table, slots, weights, first, count, factor, bars, totals), generate
+    return types.int64(table, slots, weights, count, factor, bars, totals), generate
 
 
 _reaching: Any = intrinsic(_generate_reaching)
@@ -350,6 +350,7 @@ def _fill_block(  # noqa: C901, PLR0912, PLR0915 - one loop nest, which calls wo
     groups = np.zeros((_GROUPS, most_slots * _GROUP), dtype=np.uint16)
     bars, lowest_bars = np.empty((_GROUPS, _GROUP), dtype=np.float32), np.empty(_GROUPS, dtype=np.float32)
     slots = np.zeros(longest + _TERMS_AT_ONCE, dtype=np.uint32)
+    terms = np.zeros(longest + _TERMS_AT_ONCE, dtype=np.uint16)
     sums = np.empty(_GROUP, dtype=np.uint32)
     # Candidates are taken as they come; whenever 2 k have come together, the best k stay.
     keys, totals = np.empty((_TILE, 2 * k), dtype=np.int64), np.empty((_TILE, 2 * k), dtype=np.uint32)
@@ -381,18 +382,19 @@ def _fill_block(  # noqa: C901, PLR0912, PLR0915 - one loop nest, which calls wo
             factor = factors[row]
             first = np.uint64(offsets[there])
             size = np.uint64(offsets[there + np.uint64(1)]) - first
+            shared = np.uint64(0)
             for j in range(size):
-                slots[j] = slot_of[np.uint32(features[first + j])]
-            for j in range(size, size + np.uint64(_TERMS_AT_ONCE)):
+                slot = slot_of[np.uint32(features[first + j])]
+                slots[shared], terms[shared] = slot, weights[first + j]
+                shared += np.uint64(slot > 0)  # where the tile has not this feature, the next one takes its place
+            for j in range(shared, shared + np.uint64(_TERMS_AT_ONCE)):
                 slots[j] = 0
-            terms = np.int64(size)
-            open_groups = _reaching(greatest, slots, weights, np.int64(first), terms, factor, lowest_bars, sums)
+            term_count = np.int64(shared)
+            open_groups = _reaching(greatest, slots, terms, term_count, factor, lowest_bars, sums)
             while open_groups:
                 group = _lowest_bit(open_groups)
                 open_groups &= open_groups - 1
-                lanes = _reaching(
-                    groups[group], slots, weights, np.int64(first), terms, factor, bars[group], sums
-                )
+                lanes = _reaching(groups[group], slots, terms, term_count, factor, bars[group], sums)
                 changed = False
                 while lanes:
                     lane = _lowest_bit(lanes)
