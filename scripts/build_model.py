@@ -28,6 +28,7 @@ from recsys_api.model.build import NEIGHBOURS, Ranking, build
 from recsys_api.model.fields import FIELDS, MAX_FEATURES
 from recsys_api.model.neighbours import neighbours
 from recsys_api.model.recommender import Recommender
+from scripts.quality import gate
 
 _SAMPLES = 3
 _MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -60,6 +61,8 @@ def _build(arguments: argparse.Namespace) -> int:
     if arguments.strict and report.rows_dropped:
         print(f"error: {report.rows_dropped:,} rows were dropped, and --strict allows none.", file=sys.stderr)
         return 1
+    if arguments.votes is not None:
+        movies = gate.with_votes(movies, arguments.votes, links=arguments.links)
     with _ranking(arguments.scheduler) as rank, _Steps(quiet=arguments.quiet) as steps:
         model = build(
             movies,
@@ -70,6 +73,10 @@ def _build(arguments: argparse.Namespace) -> int:
             progress=steps,
         )
     seconds |= steps.seconds
+    refusals = _refusals(model, arguments)
+    if refusals:
+        print(f"error: not published: {'; '.join(refusals)}.", file=sys.stderr)
+        return 1
     begun = time.perf_counter()
     folder = store.save(model, arguments.output)
     seconds["save"] = time.perf_counter() - begun
@@ -78,6 +85,26 @@ def _build(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         raise _Saved(folder) from None
     return 0
+
+
+def _refusals(model: store.Model, arguments: argparse.Namespace) -> list[str]:
+    """Why the model must not be published, if anything; says what was measured."""
+    refusals = []
+    current = None if arguments.against is None else store.load(arguments.against)
+    if current is not None:
+        print(f"\nchurn      {gate.churn(model, current):.3f} of the first ten neighbours, against {current.version}")
+    if arguments.ratings is not None:
+        figures = gate.measured(model, arguments.ratings, links=arguments.links)
+        print("quality    " + ", ".join(f"{name} {figures[name].value:.4f}" for name in gate.METRICS))
+        refusals = [refusal for one in arguments.require if (refusal := one.refusal(figures))]
+        if current is not None:
+            before = gate.measured(current, arguments.ratings, links=arguments.links)["ndcg@10"]
+            if figures["ndcg@10"].value < before.low:
+                refusals.append(
+                    f"ndcg@10 is {figures['ndcg@10'].value:.4f}, below the interval of the model in use, "
+                    f"{before.low:.4f} to {before.high:.4f}"
+                )
+    return refusals
 
 
 @contextmanager
@@ -188,8 +215,33 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="find the nearest on a Dask cluster: tcp://host:8786, tls://host:8786, or local[:N], N processes of"
         " this machine; needs requirements-cluster.txt; see docs/scaling.md",
     )
+    quality = parser.add_argument_group("quality, on ratings in MovieLens form (scripts/evaluate.py tells more)")
+    quality.add_argument("--votes", type=Path, metavar="FILE", help="ratings that count as votes, if there are none")
+    quality.add_argument("--ratings", type=Path, metavar="FILE", help="ratings of other people, to measure it on")
+    quality.add_argument("--links", type=Path, metavar="FILE", help="links.csv, if the catalogue's ids are TMDB's")
+    quality.add_argument(
+        "--require",
+        action="append",
+        default=[],
+        type=_requirement,
+        metavar="FIGURE",
+        help="publish only if, as in 'ndcg@10>=0.09'; may be repeated; needs --ratings",
+    )
+    quality.add_argument(
+        "--against", type=Path, metavar="MODEL", help="tell the churn; with --ratings refuse a model that is worse"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bars; without a terminal there are none")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.require and arguments.ratings is None:
+        parser.error("--require needs --ratings: the ratings to measure the model on")
+    return arguments
+
+
+def _requirement(text: str) -> gate.Requirement:
+    try:
+        return gate.Requirement.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _mapping(text: str) -> tuple[str, str]:

@@ -3,8 +3,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +18,18 @@ from recsys_api.errors import CatalogError
 from recsys_api.model import store
 from recsys_api.model.build import build
 from recsys_api.model.weights import FILE, SHIPPED, Weights
-from scripts import evaluate
-from scripts.quality import halves, join, learn, metrics, missing, paper, protocols, ratings
+from scripts import build_model, evaluate, join_catalogue
+from scripts.quality import gate, halves, join, learn, metrics, missing, paper, protocols, ratings
 
 MOST_RATED = 500
+
+
+@pytest.fixture(autouse=True)
+def signals_as_they_were() -> Iterator[None]:
+    """build_model.py takes SIGTERM to itself; the tests give it back."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +190,41 @@ def test_a_missing_field_neither_raises_nor_lowers_similarities_unfairly(few: li
     assert 0.7 < fair.exposure < 1.3
     assert 0.8 < fair.similarity < 1.2
     assert fair.similarity > unfair.similarity
+
+
+def test_only_a_model_that_meets_what_is_required_is_published(
+    films: list[Movie], shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The ratings of some people count as votes, those of others measure; what is refused leaves nothing behind."""
+    folder = shared_data / "movielens-small"
+    catalogue, models = tmp_path / "films.csv", tmp_path / "models"
+    tags = shared_data / "tmdb-top-rated/processed_movies.parquet"
+    joined = ["--tags", str(tags), "--movielens", str(folder), "--output", str(catalogue)]
+    assert join_catalogue.main(joined) == 0
+    lines = (folder / "ratings.csv").read_text().splitlines()
+    for name, half in (("some.csv", 1), ("others.csv", 0)):
+        rows = [line for line in lines[1:] if int(line.partition(",")[0]) // 2 % 2 == half]
+        (tmp_path / name).write_text("\n".join([lines[0], *rows]))
+    command = [
+        "--source", "csv", "--input", str(catalogue), "--output", str(models), "--neighbours", "10", "--quiet",
+        "--votes", str(tmp_path / "some.csv"), "--ratings", str(tmp_path / "others.csv"),
+        "--links", str(folder / "links.csv"),
+    ]  # fmt: skip
+    assert build_model.main([*command, "--require", "ndcg@10>=0.9"]) == 1
+    assert "not published: ndcg@10 is 0." in capsys.readouterr().err
+    assert not models.exists()
+    assert build_model.main([*command, "--require", "ndcg@10>=0.06", "--require", "coverage@10>0.12"]) == 0
+    published = (models / store.CURRENT).resolve()
+    assert store.load(published).multipliers.size
+    assert build_model.main([*command, "--against", str(published)]) == 0
+    assert "churn      0.000 of the first ten neighbours" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        build_model.main([*command, "--require", "beauty>1"])
+    assert "'beauty>1' is not a requirement such as ndcg@10>=0.09; there are ndcg@10," in capsys.readouterr().err
+
+
+def test_a_model_with_other_neighbours_has_churn(few: list[Movie]) -> None:
+    model = build(few[:200], source="csv", neighbours=10)
+    other = build([replace(movie, keywords=(), genres=()) for movie in few[:200]], source="csv", neighbours=10)
+    assert gate.churn(model, model) == 0
+    assert 0.1 < gate.churn(model, other) < 1
