@@ -23,7 +23,7 @@ from scripts.scraped import samples_of
 
 _WORKERS = 2
 _MOVIES_COMPUTED = 3000
-_CACHE_SIZE = 500
+_CACHE_SIZE = 200
 """Of every worker: smaller than its share of the movies computed, so that asking for them in turn never meets one."""
 _QUERIES = 1200
 _SEED = 7
