@@ -59,9 +59,9 @@ def scale(results: Sequence[Result], folder: Path) -> None:
         if " films : at " in result.name and result.at_most is not None:
             what = next(name for name in series if name.startswith(result.name.partition(" at ")[0]))
             limits[what] = result.at_most * series[what][0][1]
-    columns = 4
+    columns = 3
     drawing, panels = plt.subplots(
-        -(-len(series) // columns), columns, figsize=(15, 3.4 * -(-len(series) // columns)), layout="constrained",
+        -(-len(series) // columns), columns, figsize=(12, 3.2 * -(-len(series) // columns)), layout="constrained",
         squeeze=False,
     )  # fmt: skip
     for axes, (what, points) in zip(panels.flat, series.items(), strict=False):
