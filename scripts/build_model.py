@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -73,7 +74,11 @@ def _build(arguments: argparse.Namespace) -> int:
             progress=steps,
         )
     seconds |= steps.seconds
-    refusals = _refusals(model, arguments)
+    read_of = {"rows_read": report.read, "rows_dropped": report.rows_dropped}
+    model = replace(model, card={**model.card, "read": read_of, "evaluation": {}})
+    failed = [check for check, passed in model.card["self_checks"].items() if not passed]
+    model, refusals = _measured(model, arguments)
+    refusals += [f"the self-check {check} failed" for check in failed]
     if refusals:
         print(f"error: not published: {'; '.join(refusals)}.", file=sys.stderr)
         return 1
@@ -87,15 +92,17 @@ def _build(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _refusals(model: store.Model, arguments: argparse.Namespace) -> list[str]:
-    """Why the model must not be published, if anything; says what was measured."""
-    refusals = []
+def _measured(model: store.Model, arguments: argparse.Namespace) -> tuple[store.Model, list[str]]:
+    """The model with what was measured on its card, and why it must not be published, if anything."""
+    refusals: list[str] = []
     current = None if arguments.against is None else store.load(arguments.against)
     if current is not None:
         print(f"\nchurn      {gate.churn(model, current):.3f} of the first ten neighbours, against {current.version}")
     if arguments.ratings is not None:
         figures = gate.measured(model, arguments.ratings, links=arguments.links)
         print("quality    " + ", ".join(f"{name} {figures[name].value:.4f}" for name in gate.METRICS))
+        told = {name: {k: round(v, 4) for k, v in figures[name]._asdict().items()} for name in gate.METRICS}
+        model = replace(model, card={**model.card, "evaluation": told})
         refusals = [refusal for one in arguments.require if (refusal := one.refusal(figures))]
         if current is not None:
             before = gate.measured(current, arguments.ratings, links=arguments.links)["ndcg@10"]
@@ -104,7 +111,7 @@ def _refusals(model: store.Model, arguments: argparse.Namespace) -> list[str]:
                     f"ndcg@10 is {figures['ndcg@10'].value:.4f}, below the interval of the model in use, "
                     f"{before.low:.4f} to {before.high:.4f}"
                 )
-    return refusals
+    return model, refusals
 
 
 @contextmanager

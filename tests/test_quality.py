@@ -215,7 +215,15 @@ def test_only_a_model_that_meets_what_is_required_is_published(
     assert not models.exists()
     assert build_model.main([*command, "--require", "ndcg@10>=0.06", "--require", "coverage@10>0.12"]) == 0
     published = (models / store.CURRENT).resolve()
-    assert store.load(published).multipliers.size
+    model = store.load(published)
+    assert model.multipliers.size
+    assert model.card["read"] == {"rows_read": len(films), "rows_dropped": 0}
+    assert all(model.card["self_checks"].values())
+    assert model.card["fields"]["directors"]["movies_with_it"] == 0
+    assert model.card["fields"]["year"]["movies_with_it"] > 0.99
+    figure = model.card["evaluation"]["ndcg@10"]
+    assert figure["value"] >= 0.06
+    assert figure["low"] < figure["value"] < figure["high"]
     assert build_model.main([*command, "--against", str(published)]) == 0
     assert "churn      0.000 of the first ten neighbours" in capsys.readouterr().out
     with pytest.raises(SystemExit):

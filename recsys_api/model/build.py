@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from recsys_api.catalog import Catalog, Movie
 from recsys_api.errors import CatalogError
 from recsys_api.model import features, kin, mood
+from recsys_api.model.card import describe
 from recsys_api.model.fields import MAX_FEATURES
 from recsys_api.model.kernel import Int32s, Scores, SimilarityIndex, TopK
 from recsys_api.model.neighbours import neighbours as nearest
@@ -72,7 +74,7 @@ def build(
     copies = kin.copies(catalog, index, features.columns_of("overview", fitted.terms))
     factors = multipliers[mood.MOODS.index(mood.DEFAULT)]
     table = rank(index, neighbours, factors=factors, copies=copies, progress=on_block)
-    return Model(
+    model = Model(
         catalog=catalog,
         index=index,
         neighbours=table,
@@ -84,4 +86,6 @@ def build(
         vocabulary=Vocabulary.from_terms(fitted.terms, fitted.idf),
         source=source,
         settings={"max_features": max_features, "neighbours": neighbours, **weights.described()},
+        card={},
     )
+    return replace(model, card=describe(model))

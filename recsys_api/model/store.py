@@ -3,7 +3,7 @@
     models/
       1f0c9a7be2d4/            one model, named by its content
         manifest.json          what it is, and the size and sha256 of every other file
-        catalog.*, index.*, kin.*, mood.*, neighbours.*, titles.*, vocabulary.*
+        card.json, catalog.*, index.*, kin.*, mood.*, neighbours.*, titles.*, vocabulary.*
       current -> 1f0c9a7be2d4  replaced in one step
 """
 from __future__ import annotations
@@ -31,7 +31,7 @@ from recsys_api.model.titles import TitleIndex
 from recsys_api.model.vocabulary import Vocabulary
 
 FORMAT = "recsys-model"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 CURRENT = "current"
 MANIFEST = "manifest.json"
 
@@ -45,6 +45,7 @@ _TITLE_ARRAYS = tuple(
 )  # the years are the catalogue's
 _BLOB, _GENRES, _LANGUAGES = "catalog.blob", "catalog.genres.json", "catalog.languages.json"
 _TERMS = "vocabulary.json"
+_CARD = "card.json"
 _MULTIPLIERS, _IDF = "mood.multipliers.npy", "vocabulary.idf.npy"
 _COPIES, _FRANCHISES = "kin.copies.npy", "kin.franchises.npy"
 _REBUILD = "Build it again with scripts/build_model.py."
@@ -71,6 +72,8 @@ class Model:
     source: str
     settings: Mapping[str, Any]
     """What the model was built with."""
+    card: Mapping[str, Any]
+    """What it is, for people; see card.describe."""
     version: str = ""
     """Derived from the content; empty until saved."""
     built_at: str = ""
@@ -137,6 +140,7 @@ def _write_files(model: Model, folder: Path) -> None:
     _write(folder / _GENRES, orjson.dumps(model.catalog.genres))
     _write(folder / _LANGUAGES, orjson.dumps(model.catalog.languages))
     _write(folder / _TERMS, orjson.dumps(dict(model.terms)))
+    _write(folder / _CARD, orjson.dumps(dict(model.card), option=orjson.OPT_INDENT_2))
 
 
 def _describe(model: Model, folder: Path) -> dict[str, Any]:
@@ -222,6 +226,7 @@ def _open_files(folder: Path, manifest: Mapping[str, Any]) -> Model:
         vocabulary=Vocabulary.from_terms(terms, _map_array(folder / _IDF)),
         source=manifest["source"],
         settings=manifest["settings"],
+        card=orjson.loads((folder / _CARD).read_bytes()),
         version=manifest["model_version"],
         built_at=manifest["built_at"],
     )
