@@ -104,6 +104,16 @@ def model_stats() -> Response:
     )
 
 
+@blueprint.get("/model/card")
+@operation("What the model is", query=schemas.ModelCardQuery, gives=schemas.ModelCard, errors=(503,))
+def model_card(asked: schemas.ModelCardQuery) -> Response:
+    here = serving().recommender
+    if asked.format == "text":
+        return Response(here.card_as_text(), content_type="text/plain; charset=utf-8")
+    stats = here.stats
+    return answers.fresh({"model_version": stats.model_version, "built_at": stats.built_at, "card": here.card})
+
+
 @blueprint.delete("/cache")
 @operation("Empty the caches of all workers", gives=schemas.Message)
 def clear_cache() -> Response:

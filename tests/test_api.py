@@ -276,6 +276,17 @@ def test_model_stats(service: Service) -> None:
     assert {"cache_size", "model_version", "built_at"} <= stats.keys()
 
 
+def test_the_model_card_as_json_and_as_text(service: Service) -> None:
+    told = service.get("/model/card").json()
+    assert told["card"]["data"]["movies"] == 6
+    assert all(told["card"]["self_checks"].values())
+    text = service.get("/model/card", params={"format": "text"})
+    assert text.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert told["model_version"] in text.text
+    assert "self_checks.neighbours_equal_live_ranking" in text.text
+    assert service.get("/model/card", params={"format": "xml"}).status_code == 422
+
+
 def test_the_summary_counts_what_was_asked_over_both_workers(service: Service) -> None:
     before = service.get("/monitoring/summary").json()
     for _ in range(20):

@@ -23,7 +23,8 @@ CONTRACT = {
     ("get", "/recommendations/{movie_id}"), ("get", "/recommendations"), ("post", "/recommendations"),
     ("post", "/recommendations/batch"),
     ("get", "/search"), ("post", "/search"), ("get", "/health"), ("get", "/health/live"), ("get", "/health/ready"),
-    ("get", "/metrics"), ("get", "/monitoring/summary"), ("get", "/model/stats"), ("delete", "/cache"),
+    ("get", "/metrics"), ("get", "/monitoring/summary"), ("get", "/model/stats"), ("get", "/model/card"),
+    ("delete", "/cache"),
     ("get", "/openapi.json"), ("get", "/docs"),
 }  # fmt: skip
 

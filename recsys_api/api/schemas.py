@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -64,6 +64,12 @@ class MetricsQuery(Asked):
         description="Only the metrics of this name; may be repeated.",
         examples=["http_requests_total"],
     )
+
+
+class ModelCardQuery(Asked):
+    """What `GET /model/card` takes."""
+
+    format: Literal["json", "text"] = Field("json", description="As JSON, or as plain text to read.")
 
 
 class PopularQuery(Asked):
@@ -398,6 +404,16 @@ class ModelStatsAnswer(BaseModel):
     model_version: str
     built_at: str
     source: str
+
+
+class ModelCard(BaseModel):
+    """What the model is: of what it was made, what its fields count, its self-checks, and what was measured."""
+
+    model_version: str
+    built_at: str
+    card: dict[str, Any] = Field(
+        description="By subject: data, sizes, fields, moods, self_checks, and read and evaluation where they are known."
+    )
 
 
 class Message(BaseModel):

@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,16 @@ class Recommender:
             built_at=model.built_at,
             source=model.source,
         )
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What the model is, for people."""
+        return self._model.card
+
+    def card_as_text(self) -> str:
+        """The card as lines of a name and a value, one for each leaf."""
+        facts = {"model_version": self.stats.model_version, "built_at": self.stats.built_at, **self.card}
+        return "".join(f"{name:<44} {value}\n" for name, value in _leaves(facts, ""))
 
     @property
     def catalog(self) -> Catalog:
@@ -153,3 +164,11 @@ class Recommender:
         """`count` different rows, or all where there are fewer; the same for the same `seed` and model."""
         total = len(self.catalog)
         return np.array(random.Random(seed).sample(range(total), min(count, total)), dtype=np.int32)
+
+
+def _leaves(facts: Mapping[str, Any], within: str) -> Iterator[tuple[str, Any]]:
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", value
