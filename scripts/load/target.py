@@ -88,6 +88,9 @@ class Target:
         except (ValueError, requests.RequestException) as error:
             raise Unreachable(f"--url {self.url} cannot be asked: {error}") from error
         became = exchange(self._session, prepared, timeout=self._timeout)
+        for _ in range(2 * heeded):  # the worker that was to answer may just have been replaced
+            if became.error == "connection closed":
+                became = exchange(self._session, prepared, timeout=self._timeout)
         if became.error and heeded:
             raise Unreachable(f"{self.url} {_FAILED.get(became.error, 'cannot be asked')} ({became.detail}).")
         return became
