@@ -1,4 +1,8 @@
-"""gunicorn for bare Flask: the service's own settings, without the hooks that need the service."""
+"""gunicorn for bare Flask: the service's own settings, without the hooks that need the service.
+
+The worker class is one of them: what makes the service's worker faster than gunicorn's gthread serves bare Flask, too,
+and is no advantage of the service in the comparison.
+"""
 import runpy
 from pathlib import Path
 

@@ -105,7 +105,7 @@ def _service(model: Path, folder: Path) -> AbstractContextManager[RunningService
 
 
 def _bare_flask(model: Path, folder: Path) -> AbstractContextManager[Server]:
-    """Bare Flask under the settings of the service."""
+    """Bare Flask under the settings of the service, its worker class too."""
     port = free_port()
     environment = {
         "RECSYS_MODEL_DIR": str(model), "RECSYS_METRICS_DIR": str(folder / "bare"), "RECSYS_HOST": HOST,
