@@ -7,7 +7,7 @@ import time
 from flask import Blueprint, Response, request
 
 from recsys_api.api import answers, schemas
-from recsys_api.api.operations import operation
+from recsys_api.api.operations import JSON, TEXT, operation
 from recsys_api.errors import ModelUnavailable
 from recsys_api.serving import serving
 
@@ -46,7 +46,7 @@ def ready() -> Response:
 
 
 @blueprint.get("/metrics")
-@operation("All metrics, for Prometheus", query=schemas.MetricsQuery, media_type="text/plain")
+@operation("All metrics, for Prometheus", query=schemas.MetricsQuery, media_types=(TEXT,))
 def metrics(asked: schemas.MetricsQuery) -> Response:
     text, content_type = serving().metrics.generate_metrics(request.headers.get("Accept"), list(asked.names))
     response = Response(text, content_type=content_type)
@@ -105,13 +105,24 @@ def model_stats() -> Response:
 
 
 @blueprint.get("/model/card")
-@operation("What the model is", query=schemas.ModelCardQuery, gives=schemas.ModelCard, errors=(503,))
+@operation(
+    "What the model is",
+    query=schemas.ModelCardQuery,
+    gives=schemas.ModelCard,
+    errors=(503,),
+    media_types=(JSON, TEXT),
+)
 def model_card(asked: schemas.ModelCardQuery) -> Response:
     here = serving().recommender
-    if asked.format == "text":
-        return Response(here.card_as_text(), content_type="text/plain; charset=utf-8")
-    stats = here.stats
-    return answers.fresh({"model_version": stats.model_version, "built_at": stats.built_at, "card": here.card})
+    preferred = request.accept_mimetypes.best_match((JSON, TEXT), default=JSON)
+    if asked.format == "text" or (asked.format is None and preferred == TEXT):
+        response = Response(here.card_as_text(), content_type="text/plain; charset=utf-8")
+        response.headers["Cache-Control"] = "no-store"
+    else:
+        stats = here.stats
+        response = answers.fresh({"model_version": stats.model_version, "built_at": stats.built_at, "card": here.card})
+    response.headers["Vary"] = "Accept"
+    return response
 
 
 @blueprint.delete("/cache")

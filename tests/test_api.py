@@ -287,6 +287,25 @@ def test_the_model_card_as_json_and_as_text(service: Service) -> None:
     assert service.get("/model/card", params={"format": "xml"}).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("accept", "query", "given"),
+    [
+        ("text/plain", "", "text/plain"), ("text/plain, application/json;q=0.5", "", "text/plain"),
+        ("application/json", "", "application/json"), ("text/plain;q=0.5, application/json", "", "application/json"),
+        ("*/*", "", "application/json"), ("text/html, */*;q=0.8", "", "application/json"),
+        ("image/png", "", "application/json"), ("text/plain", "?format=json", "application/json"),
+        ("application/json", "?format=text", "text/plain"),
+    ],
+)  # fmt: skip
+def test_the_model_card_is_what_the_client_accepts_unless_it_names_a_format(
+    service: Service, accept: str, query: str, given: str
+) -> None:
+    response = service.get("/model/card" + query, headers={"Accept": accept})
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].partition(";")[0] == given
+    assert "Accept" in response.headers["Vary"]
+
+
 def test_the_summary_counts_what_was_asked_over_both_workers(service: Service) -> None:
     before = service.get("/monitoring/summary").json()
     for _ in range(20):

@@ -85,12 +85,21 @@ def test_every_example_works_and_the_answer_is_as_described(
 ) -> None:
     response = send(service, document, method, path)
     assert response.status_code == 200, response.text
-    (media_type, content), = operations(document)[method, path]["responses"]["200"]["content"].items()
-    assert response.headers["Content-Type"].startswith(media_type)
+    described = operations(document)[method, path]["responses"]["200"]["content"]
+    media_type = response.headers["Content-Type"].partition(";")[0]
+    assert media_type in described
     assert response.content
     if media_type == "application/json":
-        schema = {**content["schema"], "components": document["components"]}
+        schema = {**described[media_type]["schema"], "components": document["components"]}
         jsonschema.validate(response.json(), schema)
+
+
+def test_each_described_form_of_the_model_card_can_be_asked_for(service: Service, document: dict[str, Any]) -> None:
+    described = operations(document)["get", "/model/card"]["responses"]["200"]["content"]
+    assert list(described) == ["application/json", "text/plain"]
+    for media_type in described:
+        response = service.get("/model/card", headers={"Accept": media_type})
+        assert response.headers["Content-Type"].partition(";")[0] == media_type
 
 
 def test_every_parameter_has_a_sentence_and_a_type(document: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from werkzeug.routing import Rule
 
 from recsys_api.api import answers, schemas
-from recsys_api.api.operations import Operation, operation
+from recsys_api.api.operations import JSON, Operation, operation
 from recsys_api.errors import HTTP_PROBLEMS, PROBLEMS, ModelUnavailable
 from recsys_api.serving import serving
 from recsys_api.version import __version__
@@ -49,7 +49,7 @@ def description() -> Response:
 
 
 @blueprint.get("/docs")
-@operation("A page to read and try the API", media_type="text/html")
+@operation("A page to read and try the API", media_types=("text/html",))
 def page() -> Response:
     problems = sorted({*PROBLEMS.values(), *(problem for problem, _ in HTTP_PROBLEMS.values())})
     response = Response(render_template("docs.html", problems=problems), mimetype="text/html")
@@ -130,10 +130,11 @@ def _query_parameters(declared: Operation) -> Iterator[dict[str, Any]]:
 
 
 def _responses(declared: Operation) -> dict[str, Any]:
-    content: dict[str, Any] = {"schema": {"type": "string"}}
-    if declared.gives is not None:
-        content = {"schema": _schema_of(declared.gives)}
-    responses: dict[str, Any] = {"200": {"description": "OK", "content": {declared.media_type: content}}}
+    content = {
+        media_type: {"schema": _schema_of(declared.gives) if media_type == JSON else {"type": "string"}}
+        for media_type in declared.media_types
+    }
+    responses: dict[str, Any] = {"200": {"description": "OK", "content": content}}
     for status in declared.statuses:
         if status != 200:
             responses[str(status)] = {
@@ -141,7 +142,7 @@ def _responses(declared: Operation) -> dict[str, Any]:
                 "content": {"application/problem+json": {"schema": _reference(schemas.ProblemAnswer)}},
             }
     if 503 in declared.errors and declared.gives is schemas.Health:
-        responses["503"]["content"] = {declared.media_type: content}
+        responses["503"]["content"] = content
     return responses
 
 

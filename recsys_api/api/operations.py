@@ -12,6 +12,8 @@ from flask import Response, g
 from recsys_api.api.parsing import from_body, from_query
 from recsys_api.api.schemas import Asked, NothingAsked
 
+JSON, TEXT = "application/json", "text/plain"
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -24,7 +26,8 @@ class Operation:
     body: type[Asked] | None
     errors: tuple[int, ...]
     """Statuses of the errors that it may answer with."""
-    media_type: str = "application/json"
+    media_types: tuple[str, ...] = (JSON,)
+    """What a successful answer may be, the first where the client has no wish."""
 
     @property
     def statuses(self) -> tuple[int, ...]:
@@ -42,11 +45,11 @@ def operation(
     query: type[Asked] = NothingAsked,
     body: type[Asked] | None = None,
     errors: tuple[int, ...] = (),
-    media_type: str = "application/json",
+    media_types: tuple[str, ...] = (JSON,),
 ) -> Callable[[View], View]:
     """Declare a view's call. The view gets what was asked as its last argument, if it can be asked anything."""
     always = (400, 413, 415) if body is not None else ()
-    declared = Operation(summary, gives, query, body, tuple(sorted({422, *always, *errors})), media_type)
+    declared = Operation(summary, gives, query, body, tuple(sorted({422, *always, *errors})), media_types)
 
     def declare(view: View) -> View:
         @wraps(view)

@@ -69,7 +69,9 @@ class MetricsQuery(Asked):
 class ModelCardQuery(Asked):
     """What `GET /model/card` takes."""
 
-    format: Literal["json", "text"] = Field("json", description="As JSON, or as plain text to read.")
+    format: Literal["json", "text"] | None = Field(
+        None, description="As JSON, or as plain text to read; without it as the Accept header has it."
+    )
 
 
 class PopularQuery(Asked):
