@@ -96,14 +96,16 @@ def _measured(model: store.Model, arguments: argparse.Namespace) -> tuple[store.
     """The model with what was measured on its card, and why it must not be published, if anything."""
     refusals: list[str] = []
     current = None if arguments.against is None else store.load(arguments.against)
+    values: dict[str, float] = {}
     if current is not None:
-        print(f"\nchurn      {gate.churn(model, current):.3f} of the first ten neighbours, against {current.version}")
+        values[gate.CHURN] = gate.churn(model, current)
+        print(f"\nchurn      {values[gate.CHURN]:.3f} of the first ten neighbours, against {current.version}")
     if arguments.ratings is not None:
         figures = gate.measured(model, arguments.ratings, links=arguments.links)
         print("quality    " + ", ".join(f"{name} {figures[name].value:.4f}" for name in gate.METRICS))
         told = {name: {k: round(v, 4) for k, v in figures[name]._asdict().items()} for name in gate.METRICS}
         model = replace(model, card={**model.card, "evaluation": told})
-        refusals = [refusal for one in arguments.require if (refusal := one.refusal(figures))]
+        values |= {name: figures[name].value for name in gate.METRICS}
         if current is not None:
             before = gate.measured(current, arguments.ratings, links=arguments.links)["ndcg@10"]
             if figures["ndcg@10"].value < before.low:
@@ -111,7 +113,7 @@ def _measured(model: store.Model, arguments: argparse.Namespace) -> tuple[store.
                     f"ndcg@10 is {figures['ndcg@10'].value:.4f}, below the interval of the model in use, "
                     f"{before.low:.4f} to {before.high:.4f}"
                 )
-    return model, refusals
+    return model, [refusal for one in arguments.require if (refusal := one.refusal(values))] + refusals
 
 
 @contextmanager
@@ -232,15 +234,23 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default=[],
         type=_requirement,
         metavar="FIGURE",
-        help="publish only if, as in 'ndcg@10>=0.09'; may be repeated; needs --ratings",
+        help="publish only if, as in 'ndcg@10>=0.09', which needs --ratings, or 'churn<=0.3', which needs --against;"
+        " may be repeated",
     )
     quality.add_argument(
-        "--against", type=Path, metavar="MODEL", help="tell the churn; with --ratings refuse a model that is worse"
+        "--against",
+        type=Path,
+        metavar="MODEL",
+        help="tell the churn, how much the first ten neighbours differ from this model's, 0 to 1; with --ratings refuse"
+        " a model that is worse",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bars; without a terminal there are none")
     arguments = parser.parse_args(argv)
-    if arguments.require and arguments.ratings is None:
+    required = {one.metric for one in arguments.require}
+    if required - {gate.CHURN} and arguments.ratings is None:
         parser.error("--require needs --ratings: the ratings to measure the model on")
+    if gate.CHURN in required and arguments.against is None:
+        parser.error("--require churn needs --against: the model to compare the first ten neighbours with")
     return arguments
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -236,3 +237,26 @@ def test_a_model_with_other_neighbours_has_churn(few: list[Movie]) -> None:
     other = build([replace(movie, keywords=(), genres=()) for movie in few[:200]], source="csv", neighbours=10)
     assert gate.churn(model, model) == 0
     assert 0.1 < gate.churn(model, other) < 1
+
+
+def test_a_model_that_changes_more_lists_than_allowed_is_not_published(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The churn against the model in use can be bounded, without ratings; without a model to compare it cannot."""
+    catalogue, models = tmp_path / "films.csv", tmp_path / "models"
+    films = [f"{i},Film {i},{'robot war' if i % 3 else 'wedding cow'} {'night' if i % 2 else 'day'}" for i in range(60)]
+    others = [f"{i},Film {i},{'robot war' if i % 5 else 'wedding cow'} {'sea' if i % 7 else 'day'}" for i in range(60)]
+    command = ["--source", "csv", "--input", str(catalogue), "--output", str(models), "--quiet"]
+    bounded = [*command, "--against", str(models / store.CURRENT), "--require", "churn<=0.3"]
+    catalogue.write_text("\n".join(["movie_id,title,overview", *films]))
+    assert build_model.main(command) == 0
+    assert build_model.main(bounded) == 0
+    published = (models / store.CURRENT).resolve()
+    catalogue.write_text("\n".join(["movie_id,title,overview", *others]))
+    capsys.readouterr()
+    assert build_model.main(bounded) == 1
+    assert re.search(r"not published: churn is 0\.\d{4}, and churn<=0\.3 is required\.", capsys.readouterr().err)
+    assert (models / store.CURRENT).resolve() == published
+    with pytest.raises(SystemExit):
+        build_model.main([*command, "--require", "churn<=0.3"])
+    assert "--require churn needs --against: the model to compare" in capsys.readouterr().err

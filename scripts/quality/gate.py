@@ -22,6 +22,7 @@ _REQUIREMENT = re.compile(r"\s*(?P<metric>[a-z][a-z@ 0-9]*?)\s*(?P<sign>>=|<=|>|
 _SIGNS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt,
 }  # fmt: skip
+CHURN = "churn"
 METRICS = ("ndcg@10", "recall@20", "mrr", "hit rate@10", "coverage@10", "gini", "diversity", "mean popularity")
 
 
@@ -35,14 +36,15 @@ class Requirement(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Requirement:
         """The requirement in words such as `ndcg@10>=0.09`; raises ValueError with what is possible."""
+        possible = (*METRICS, CHURN)
         match = _REQUIREMENT.fullmatch(text)
-        if match is None or match["metric"] not in METRICS:
-            raise ValueError(f"{text!r} is not a requirement such as ndcg@10>=0.09; there are {', '.join(METRICS)}")
+        if match is None or match["metric"] not in possible:
+            raise ValueError(f"{text!r} is not a requirement such as ndcg@10>=0.09; there are {', '.join(possible)}")
         return cls(match["metric"], match["sign"], float(match["bound"]))
 
-    def refusal(self, figures: Figures) -> str:
-        """Why a model with these figures is refused; empty where it is not."""
-        value = figures[self.metric].value
+    def refusal(self, values: Mapping[str, float]) -> str:
+        """Why a model with these values of the metrics is refused; empty where it is not."""
+        value = values[self.metric]
         if _SIGNS[self.sign](value, self.bound):
             return ""
         return f"{self.metric} is {value:.4f}, and {self.metric}{self.sign}{self.bound:g} is required"
