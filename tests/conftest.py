@@ -22,6 +22,7 @@ from recsys_api.catalog import Movie
 from recsys_api.model import store
 from recsys_api.model.build import build
 from recsys_api.model.recommender import Recommender
+from scripts import build_model
 from scripts.monitoring_stack import find_program
 
 BANNER = ("Movie Recommendation API:", "  ")
@@ -86,6 +87,20 @@ def six_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of models whose current one is of the six movies."""
     models = tmp_path_factory.mktemp("six")
     store.save(build(SIX, source="six"), models)
+    return models
+
+
+@pytest.fixture(scope="session")
+def measured_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of models whose current one is of the six movies, measured on ratings by people who like them all."""
+    folder = tmp_path_factory.mktemp("measured")
+    catalogue, ratings, models = folder / "six.csv", folder / "ratings.csv", folder / "models"
+    movies = [f'{movie.movie_id},{movie.title},{movie.release_date},"{movie.overview}"' for movie in SIX]
+    catalogue.write_text("\n".join(["movie_id,title,release_date,overview", *movies]))
+    likes = [f"{user},{movie.movie_id},4.5,{day}" for user in range(4) for day, movie in enumerate(SIX)]
+    ratings.write_text("\n".join(["userId,movieId,rating,timestamp", *likes]))
+    command = ["--source", "csv", "--input", str(catalogue), "--output", str(models), "--ratings", str(ratings)]
+    assert build_model.main([*command, "--quiet"]) == 0
     return models
 
 

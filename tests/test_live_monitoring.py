@@ -59,11 +59,11 @@ def live(young_stack: LiveStack) -> LiveStack:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def young_stack(six_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+def young_stack(measured_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
     """Three services of two workers, one of which is killed, under mixed traffic, watched as the product is shipped."""
     require("prometheus")
     require("alertmanager")
-    folder, model = tmp_path_factory.mktemp("live"), six_models / store.CURRENT
+    folder, model = tmp_path_factory.mktemp("live"), measured_models / store.CURRENT
     with contextlib.ExitStack() as running:
         services = [
             running.enter_context(running_service(model, folder / f"service-{number}", workers=2))

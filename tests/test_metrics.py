@@ -5,6 +5,7 @@ import gzip
 import http.client
 import random
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -35,15 +36,40 @@ def test_every_metric_of_the_catalogue_is_scraped_and_no_other(service: Service)
         family.name + ("_total" if family.type == "counter" else ""): family
         for family in parse_text(service.get("/metrics").text)
     }
-    assert scraped.keys() == CATALOGUE.keys()
-    for name, definition in CATALOGUE.items():
-        family = scraped[name]
+    assert scraped.keys() == CATALOGUE.keys() - {"recommendation_model_quality"}  # which nobody measured
+    for name, family in scraped.items():
+        definition = CATALOGUE[name]
         assert (family.type, family.documentation) == (definition.kind, definition.help), name
         for sample in family.samples:
             assert sample.labels.keys() - {"le"} == definition.labels.keys(), name
             for label, value in sample.labels.items():
                 allowed = definition.labels[label].values if label != "le" else ()
                 assert not allowed or value in {*allowed, definition.labels[label].otherwise}, (name, label, value)
+
+
+def test_the_quality_of_a_model_is_that_of_its_card_and_goes_with_it(
+    measured_models: Path, six_models: Path, tmp_path: Path
+) -> None:
+    """Built with --ratings: what was measured, from the start; after a reload to a model that was not: nothing."""
+    (tmp_path / "model").symlink_to(measured_models / store.CURRENT)
+    (tmp_path / "metrics").mkdir()
+    running = start(tmp_path / "model", tmp_path / "metrics")
+
+    def told() -> dict[str, float]:
+        scraped = running.scrape("?name[]=recommendation_model_quality")
+        return {dict(labels)["metric"]: value for (_, labels), value in scraped.items()}
+
+    try:
+        card = running.get("/model/card").json()["card"]
+        assert told() == {name: figure["value"] for name, figure in card["evaluation"].items()}
+        assert told().keys() == set(CATALOGUE["recommendation_model_quality"].labels["metric"].values)
+        (tmp_path / "model").unlink()
+        (tmp_path / "model").symlink_to(six_models / store.CURRENT)
+        running.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: told() == {}, "the end of what was measured of the model before")
+        assert running.metric("recommendation_model_loaded") == 1
+    finally:
+        stop(running)
 
 
 def test_buckets_are_those_of_the_catalogue(service: Service) -> None:

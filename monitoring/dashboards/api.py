@@ -206,20 +206,20 @@ def _latency() -> list[Any]:
 
 def _model() -> list[Any]:
     inference = course_panel(
-        Shape("Inference time", "Of the similarity work alone, from the cache or computed.", "s", 8, 8,
+        Shape("Inference time", "Of the similarity work alone, from the cache or computed.", "s", 7, 8,
               ((None, GREEN), (0.025, ORANGE), (0.1, RED))),
         latencies(_INFERENCE, chosen=ASKED), colours=QUANTILE_COLOURS, summary=("mean", "lastNotNull"),
         no_value="no recommendations",
     )  # fmt: skip
     given = "recommendations_generated_total"
     movies = course_panel(
-        Shape("Recommendations per second", "Movies recommended in a second, stacked, by endpoint.", "suffix:/s", 8),
+        Shape("Recommendations per second", "Movies recommended in a second, stacked, by endpoint.", "suffix:/s", 7),
         [("{{endpoint}}", rate(given, 'status="success"', by="endpoint", chosen=ASKED))], stacked=True, decimals=1,
         colours=ENDPOINT_COLOURS, no_value="no recommendations",
     )  # fmt: skip
     barren = course_panel(
         Shape("Requests without a recommendation", "In a second: filters left nothing, the movie is unknown, or an"
-              " error.", "reqps", 8, 8, ((None, GREEN), (1, ORANGE))),
+              " error.", "reqps", 6, 8, ((None, GREEN), (1, ORANGE))),
         [(words, rate(given, f'status="{status}"', chosen=ASKED)) for words, status in
          (("filters left nothing", "empty"), ("unknown movie", "not_found"), ("error", "error"))],
         colours={"filters left nothing": GREY, "unknown movie": ORANGE, "error": RED}, decimals=2,
@@ -254,7 +254,15 @@ def _model() -> list[Any]:
          Column("Replicas", f"count by (version, source) ({info})", "none", decimals=0)],
         no_value="no model",
     )  # fmt: skip
-    return [inference, movies, barren, similarity, sizes, errors, in_use]
+    shares = series("recommendation_model_quality", 'metric!="mean popularity"')
+    quality = table_panel(
+        Shape("Measured quality", "What the build measured on ratings: figures of the next likes; the greatest of"
+              " the replicas where they differ.", "none", 4),
+        {"metric": "Figure"},
+        [Column("Value", f"max by (metric) ({shares})", "none", decimals=3)],
+        no_value="The model was built without ratings.",
+    )  # fmt: skip
+    return [inference, movies, barren, quality, similarity, sizes, errors, in_use]
 
 
 def _cache() -> list[Any]:

@@ -10,6 +10,8 @@ OTHER_METHOD = "_OTHER"
 UNMATCHED = "unmatched"
 MOST_GENRES = 50
 OTHER_GENRE = "other"
+QUALITY = ("ndcg@10", "recall@20", "mrr", "hit rate@10", "coverage@10", "gini", "diversity", "mean popularity")
+"""What is told of a model that was measured on ratings."""
 
 _HTTP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
 _WORK_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0)
@@ -73,6 +75,9 @@ _ALL = (
                merge="livemax"),
     Definition("recommendation_model_built_timestamp_seconds", "gauge", "When the model in use was built.",
                unit="seconds", merge="livemax"),
+    Definition("recommendation_model_quality", "gauge",
+               "What the model in use was measured to be when it was built; absent where that was without ratings.",
+               {"metric": Label("figure, as docs/quality.md explains it", QUALITY)}, merge="livemax"),
     Definition("recommendation_model_inference_duration_seconds", "histogram",
                "Time of the similarity work alone, from the cache or computed.", {"endpoint": _ENDPOINT},
                unit="seconds", buckets=_WORK_SECONDS),

@@ -22,6 +22,7 @@ from recsys_api.metrics.catalogue import (
     MOST_GENRES,
     OTHER_GENRE,
     OTHER_METHOD,
+    QUALITY,
     UNMATCHED,
     Definition,
 )  # fmt: skip
@@ -49,6 +50,8 @@ class ModelFacts(Protocol):
     def built_at(self) -> str: ...
     @property
     def source(self) -> str: ...
+    @property
+    def quality(self) -> Mapping[str, float]: ...
 
 
 class CacheFacts(Protocol):
@@ -227,6 +230,8 @@ class Metrics(PrometheusMetrics):  # type: ignore[misc]  # the exporter ships no
         if stats.built_at:
             built = datetime.fromisoformat(stats.built_at).timestamp()
             self["recommendation_model_built_timestamp_seconds"]().set(built)
+        for metric in stats.quality.keys() & set(QUALITY):
+            self["recommendation_model_quality"](metric).set(stats.quality[metric])
         self["recommendation_cache_capacity"]().set(cache_capacity)
         self.slots.note_cache(0, self._generation())
 
@@ -270,9 +275,9 @@ class Metrics(PrometheusMetrics):  # type: ignore[misc]  # the exporter ships no
         return snapshot.text(openmetrics=content_type.startswith("application/openmetrics-text")), content_type
 
     def _create_closed(self, definition: Definition) -> None:
-        """The series of labels whose values are all known already."""
+        """The series of labels whose values are all known already; not of a gauge, whose 0 would be a claim."""
         values = [label.values for label in definition.labels.values()]
-        if len(values) == 1 and values[0] and not definition.at_scrape:
+        if len(values) == 1 and values[0] and definition.kind != "gauge":
             for value in values[0]:
                 self[definition.name](value)
 

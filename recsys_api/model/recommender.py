@@ -34,6 +34,8 @@ class ModelStats:
     model_version: str
     built_at: str
     source: str
+    quality: Mapping[str, float]
+    """What was measured when it was built, by the name of the figure; empty where that was without ratings."""
 
 
 class Recommender:
@@ -53,6 +55,7 @@ class Recommender:
             model_version=model.version,
             built_at=model.built_at,
             source=model.source,
+            quality={name: told["value"] for name, told in model.card.get("evaluation", {}).items()},
         )
 
     @property

@@ -12,6 +12,7 @@ import numpy as np
 
 from recsys_api.catalog import Catalog, Movie
 from recsys_api.errors import CatalogError
+from recsys_api.metrics.catalogue import QUALITY
 from recsys_api.model import mood
 from recsys_api.model.store import Model
 from scripts.quality import evaluation, ratings
@@ -23,7 +24,7 @@ _SIGNS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt,
 }  # fmt: skip
 CHURN = "churn"
-METRICS = ("ndcg@10", "recall@20", "mrr", "hit rate@10", "coverage@10", "gini", "diversity", "mean popularity")
+METRICS = QUALITY
 
 
 class Requirement(NamedTuple):
