@@ -6,7 +6,7 @@ import time
 
 from flask import Blueprint, Response, request
 
-from recsys_api.api import answers, schemas
+from recsys_api.api import answers, questions, schemas
 from recsys_api.api.operations import JSON, TEXT, operation
 from recsys_api.errors import ModelUnavailable
 from recsys_api.serving import serving
@@ -46,8 +46,8 @@ def ready() -> Response:
 
 
 @blueprint.get("/metrics")
-@operation("All metrics, for Prometheus", query=schemas.MetricsQuery, media_types=(TEXT,))
-def metrics(asked: schemas.MetricsQuery) -> Response:
+@operation("All metrics, for Prometheus", query=questions.MetricsQuery, media_types=(TEXT,))
+def metrics(asked: questions.MetricsQuery) -> Response:
     text, content_type = serving().metrics.generate_metrics(request.headers.get("Accept"), list(asked.names))
     response = Response(text, content_type=content_type)
     if request.accept_encodings["gzip"]:
@@ -107,12 +107,12 @@ def model_stats() -> Response:
 @blueprint.get("/model/card")
 @operation(
     "What the model is",
-    query=schemas.ModelCardQuery,
+    query=questions.ModelCardQuery,
     gives=schemas.ModelCard,
     errors=(503,),
     media_types=(JSON, TEXT),
 )
-def model_card(asked: schemas.ModelCardQuery) -> Response:
+def model_card(asked: questions.ModelCardQuery) -> Response:
     here = serving().recommender
     preferred = request.accept_mimetypes.best_match((JSON, TEXT), default=JSON)
     if asked.format == "text" or (asked.format is None and preferred == TEXT):

@@ -12,7 +12,7 @@ import orjson
 from flask import Response, g, request
 from werkzeug.datastructures import Headers
 
-from recsys_api.api import schemas
+from recsys_api.api import questions
 from recsys_api.catalog import Catalog
 from recsys_api.model.similar import Answer
 from recsys_api.serving import serving
@@ -32,6 +32,8 @@ def movies(catalog: Catalog, rows: Iterable[int]) -> orjson.Fragment:
 
 def scored_movies(catalog: Catalog, answer: Answer) -> orjson.Fragment:
     """A JSON list of the movies of `answer` with their similarity and, where it was asked for, their explanation."""
+    if answer.reasons:  # made anew for each request, and so never met again
+        return _EMBEDDED(_write(catalog, answer))
     written, of = _written.get(id(answer), (b"", None))
     if of is not answer:
         written = _write(catalog, answer)
@@ -69,7 +71,7 @@ def variety(answer: Answer) -> dict[str, float]:
     return {} if answer.variety is None else {"intra_list_diversity": round(answer.variety.spread, 6)}
 
 
-def mood(asked: schemas.RecommendationsQuery) -> dict[str, Any]:
+def mood(asked: questions.RecommendationsQuery) -> dict[str, Any]:
     """Which mood was asked for, if one was, and whether the catalogue has the votes to follow it."""
     if "mood" not in asked.model_fields_set:
         return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 import orjson
 from flask import Blueprint, Response
 
-from recsys_api.api import answers, schemas
+from recsys_api.api import answers, questions, schemas
 from recsys_api.api.accounts import listing_popular
 from recsys_api.api.operations import operation
 from recsys_api.serving import serving
@@ -21,9 +21,9 @@ def movie(movie_id: int) -> Response:
 
 @blueprint.get("/popular")
 @operation(
-    "The most popular movies, best first", query=schemas.PopularQuery, gives=list[schemas.Movie], errors=(503,)
+    "The most popular movies, best first", query=questions.PopularQuery, gives=list[schemas.Movie], errors=(503,)
 )
-def popular(asked: schemas.PopularQuery) -> Response:
+def popular(asked: questions.PopularQuery) -> Response:
     recommender = serving().recommender
     with listing_popular():
         rows = recommender.popular(top_k=asked.top_k, filters=asked.filters)
@@ -31,8 +31,8 @@ def popular(asked: schemas.PopularQuery) -> Response:
 
 
 @blueprint.get("/random")
-@operation("Some different movies", query=schemas.RandomQuery, gives=list[schemas.Movie], errors=(503,))
-def some(asked: schemas.RandomQuery) -> Response:
+@operation("Some different movies", query=questions.RandomQuery, gives=list[schemas.Movie], errors=(503,))
+def some(asked: questions.RandomQuery) -> Response:
     recommender = serving().recommender
     rows = recommender.random(count=asked.count, seed=asked.seed)
     answer = answers.fresh if asked.seed is None else answers.from_model

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Response, g
 
 from recsys_api.api.parsing import from_body, from_query
-from recsys_api.api.schemas import Asked, NothingAsked
+from recsys_api.api.questions import Asked, NothingAsked
 
 JSON, TEXT = "application/json", "text/plain"
 

@@ -10,7 +10,7 @@ from flask import request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from recsys_api.api.schemas import Asked
+from recsys_api.api.questions import Asked
 from recsys_api.errors import FieldError, InvalidRequest, UnreadableBody, UnsupportedMedia
 
 A = TypeVar("A", bound=Asked)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from recsys_api.api import answers, schemas
+from recsys_api.api import answers, questions, schemas
 from recsys_api.api.accounts import recommending
 from recsys_api.api.operations import operation
 from recsys_api.serving import serving
@@ -13,33 +13,33 @@ blueprint = Blueprint("recommendations", __name__, url_prefix="/recommendations"
 
 @blueprint.get("/<int:movie_id>")
 @operation(
-    "Movies like a movie", query=schemas.RecommendationsQuery, gives=schemas.Recommendations, errors=(404, 503)
+    "Movies like a movie", query=questions.RecommendationsQuery, gives=schemas.Recommendations, errors=(404, 503)
 )
-def by_id(movie_id: int, asked: schemas.RecommendationsQuery) -> Response:
+def by_id(movie_id: int, asked: questions.RecommendationsQuery) -> Response:
     return _recommend(asked, movie_id)
 
 
 @blueprint.get("")
 @operation(
     "Movies like a movie by its title, like several movies, or about something",
-    query=schemas.SeedsQuery, gives=schemas.Recommendations, errors=(404, 409, 503),
+    query=questions.SeedsQuery, gives=schemas.Recommendations, errors=(404, 409, 503),
 )  # fmt: skip
-def by_seeds(asked: schemas.SeedsQuery) -> Response:
+def by_seeds(asked: questions.SeedsQuery) -> Response:
     return _recommend(asked, title=asked.title, year=asked.year)
 
 
 @blueprint.post("")
 @operation(
     "Movies like a movie, by its number or title, like several movies, or about something",
-    body=schemas.RecommendationsBody, gives=schemas.Recommendations, errors=(404, 409, 503),
+    body=questions.RecommendationsBody, gives=schemas.Recommendations, errors=(404, 409, 503),
 )  # fmt: skip
-def by_body(asked: schemas.RecommendationsBody) -> Response:
+def by_body(asked: questions.RecommendationsBody) -> Response:
     return _recommend(asked, asked.movie_id, title=asked.title, year=asked.year)
 
 
 @blueprint.post("/batch")
-@operation("Movies like each of several", body=schemas.BatchBody, gives=schemas.BatchRecommendations, errors=(503,))
-def batch(asked: schemas.BatchBody) -> Response:
+@operation("Movies like each of several", body=questions.BatchBody, gives=schemas.BatchRecommendations, errors=(503,))
+def batch(asked: questions.BatchBody) -> Response:
     recommender = serving().recommender
     with recommending(asked.top_k) as account:
         found, unknown = recommender.recommend_many(
@@ -61,7 +61,7 @@ def batch(asked: schemas.BatchBody) -> Response:
 
 
 def _recommend(
-    asked: schemas.RecommendationsQuery,
+    asked: questions.RecommendationsQuery,
     movie_id: int | None = None,
     *,
     title: str | None = None,

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from recsys_api.api import answers, schemas
+from recsys_api.api import answers, questions, schemas
 from recsys_api.api.accounts import searching
 from recsys_api.api.operations import operation
 from recsys_api.serving import serving
@@ -12,18 +12,18 @@ blueprint = Blueprint("search", __name__, url_prefix="/search")
 
 
 @blueprint.get("")
-@operation("Search titles and content", query=schemas.SearchQuery, gives=schemas.SearchResults, errors=(503,))
-def by_query(asked: schemas.SearchQuery) -> Response:
+@operation("Search titles and content", query=questions.SearchQuery, gives=schemas.SearchResults, errors=(503,))
+def by_query(asked: questions.SearchQuery) -> Response:
     return _search(asked)
 
 
 @blueprint.post("")
-@operation("Search titles and content", body=schemas.SearchQuery, gives=schemas.SearchResults, errors=(503,))
-def by_body(asked: schemas.SearchQuery) -> Response:
+@operation("Search titles and content", body=questions.SearchQuery, gives=schemas.SearchResults, errors=(503,))
+def by_body(asked: questions.SearchQuery) -> Response:
     return _search(asked)
 
 
-def _search(asked: schemas.SearchQuery) -> Response:
+def _search(asked: questions.SearchQuery) -> Response:
     recommender = serving().recommender
     with searching() as account:
         answer = recommender.search(asked.query, top_k=asked.top_k, filters=asked.filters)
