@@ -24,6 +24,7 @@ except ImportError:
 from recsys_api.catalog import Movie
 from recsys_api.catalog.readers import SOURCES, read
 from recsys_api.errors import RecsysError
+from recsys_api.metrics.catalogue import QUALITY
 from recsys_api.model import store
 from recsys_api.model.build import NEIGHBOURS, Ranking, build
 from recsys_api.model.fields import FIELDS, MAX_FEATURES
@@ -102,10 +103,10 @@ def _measured(model: store.Model, arguments: argparse.Namespace) -> tuple[store.
         print(f"\nchurn      {values[gate.CHURN]:.3f} of the first ten neighbours, against {current.version}")
     if arguments.ratings is not None:
         figures = gate.measured(model, arguments.ratings, links=arguments.links)
-        print("quality    " + ", ".join(f"{name} {figures[name].value:.4f}" for name in gate.METRICS))
-        told = {name: {k: round(v, 4) for k, v in figures[name]._asdict().items()} for name in gate.METRICS}
+        print("quality    " + ", ".join(f"{name} {figures[name].value:.4f}" for name in QUALITY))
+        told = {name: {k: round(v, 4) for k, v in figures[name]._asdict().items()} for name in QUALITY}
         model = replace(model, card={**model.card, "evaluation": told})
-        values |= {name: figures[name].value for name in gate.METRICS}
+        values |= {name: figures[name].value for name in QUALITY}
         if current is not None:
             before = gate.measured(current, arguments.ratings, links=arguments.links)["ndcg@10"]
             if figures["ndcg@10"].value < before.low:

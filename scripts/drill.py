@@ -35,6 +35,7 @@ except ImportError:
     sys.exit("error: run it as .venv/bin/python scripts/drill.py; ./scripts/start_api.sh makes .venv.")
 
 from scripts.faults import FAULTS, Scene
+from scripts.files import write_whole
 from scripts.monitoring_stack import Addresses, MonitoringError, Shorten, Stack, write_configuration
 from scripts.running_service import HOST, ROOT, free_port
 from scripts.traffic import calls, steady_traffic
@@ -321,9 +322,7 @@ class Watch:
 def _write(table: str) -> None:
     text = RUNBOOK.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
-    beside = RUNBOOK.with_suffix(".new")
-    beside.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
-    beside.replace(RUNBOOK)
+    write_whole(RUNBOOK, f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

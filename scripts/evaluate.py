@@ -16,6 +16,7 @@ try:
 except ImportError:
     sys.exit("error: run it as .venv/bin/python scripts/evaluate.py; ./scripts/start_api.sh makes .venv.")
 
+from scripts.files import write_whole
 from scripts.quality import ratings, report
 from scripts.quality.evaluation import NEXT_LIKES, ONE_SOUP, SIMILARITY, Asked, Subject, evaluate
 
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("The model has no votes, so that moods change nothing.")
     if arguments.json:
         told = {"model_version": model.version, "ratings": len(asked_of), "asked": report.as_json(asked)}
-        arguments.json.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+        write_whole(arguments.json, json.dumps(told, indent=2) + "\n")
     if arguments.plots:
         _plot(asked, arguments.plots)
     return 0

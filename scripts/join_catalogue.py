@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -19,7 +20,8 @@ try:
 except ImportError:
     sys.exit("error: run it as .venv/bin/python scripts/join_catalogue.py; ./scripts/start_api.sh makes .venv.")
 
-from scripts.quality.join import joined
+from scripts.files import write_whole
+from scripts.quality.join import joined, with_directors
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,18 +35,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="the CSV to write")
     arguments = parser.parse_args(argv)
     try:
-        movies = joined(arguments.tags, arguments.movielens, wikipedia=arguments.wikipedia)
+        movies = joined(arguments.tags, arguments.movielens)
+        if arguments.wikipedia is not None:
+            movies = with_directors(movies, arguments.wikipedia)
     except RecsysError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    beside = arguments.output.with_name(f".{arguments.output.name}")
-    with beside.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, [field.name for field in fields(Movie)])
-        table.writeheader()
-        for movie in movies:
-            cells = asdict(movie).items()
-            table.writerow({k: orjson.dumps(v).decode() if isinstance(v, tuple) else v for k, v in cells})
-    beside.replace(arguments.output)
+    text = io.StringIO()
+    table = csv.DictWriter(text, [field.name for field in fields(Movie)])
+    table.writeheader()
+    for movie in movies:
+        cells = asdict(movie).items()
+        table.writerow({k: orjson.dumps(v).decode() if isinstance(v, tuple) else v for k, v in cells})
+    write_whole(arguments.output, text.getvalue())
     print(f"{len(movies):,} films in {arguments.output}")
     return 0
 

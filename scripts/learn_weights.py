@@ -16,6 +16,7 @@ except ImportError:
     sys.exit("error: run it as .venv/bin/python scripts/learn_weights.py; ./scripts/start_api.sh makes .venv.")
 
 from recsys_api.catalog import Catalog
+from scripts.files import write_whole
 from scripts.quality import halves, join, paper, ratings
 
 
@@ -25,10 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = arguments.movielens
     try:
         movies = sorted(join.joined(arguments.tags, folder), key=lambda movie: movie.movie_id)
-        fuller = movies
-        if arguments.wikipedia is not None:
-            joined = join.joined(arguments.tags, folder, wikipedia=arguments.wikipedia)
-            fuller = sorted(joined, key=lambda movie: movie.movie_id)
+        fuller = join.with_directors(movies, arguments.wikipedia) if arguments.wikipedia else movies
         rated = ratings.read(folder / "ratings.csv", Catalog.from_movies(movies), links=folder / "links.csv")
     except RecsysError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -38,11 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = paper.weights_file(weights, movies=len(fuller), rated=rated)
     print(text)
     if arguments.write:
-        arguments.write.write_text(text, "utf-8")
+        write_whole(arguments.write, text)
     if arguments.report:
         command = shlex.join(["scripts/learn_weights.py", *(argv if argv is not None else sys.argv[1:])])
         told = paper.document(movies, fuller, rated, weights, seed=arguments.seed, command=command)
-        arguments.report.write_text(told, "utf-8")
+        write_whole(arguments.report, told)
         print(f"report    {arguments.report}", file=sys.stderr)
     return 0
 

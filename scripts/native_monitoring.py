@@ -19,6 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from scripts.files import write_whole
 from scripts.monitoring_stack import (
     ROOT,
     Addresses,
@@ -132,9 +133,7 @@ def _port(variable: str, default: int) -> int:
 
 def _remember(stack: Stack) -> None:
     """Write down which processes these are: a number alone may be another process's tomorrow."""
-    beside = STARTED.with_suffix(".new")
-    beside.write_text(json.dumps({part: [pid, started_at(pid)] for part, pid in stack.pids.items()}), encoding="utf-8")
-    beside.replace(STARTED)
+    write_whole(STARTED, json.dumps({part: [pid, started_at(pid)] for part, pid in stack.pids.items()}))
 
 
 def _running() -> dict[str, int]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from recsys_api.api.schemas import SearchQuery
+from recsys_api.api.questions import SearchQuery
 from scripts.running_service import HOST
 
 JSON = {"Content-Type": "application/json"}

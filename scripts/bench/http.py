@@ -18,6 +18,7 @@ from scripts.bench.answers import record
 from scripts.bench.results import Result
 from scripts.bench.servers import Server, running
 from scripts.bench.wrk import Load, script, wrk
+from scripts.load.traffic import misspelt
 from scripts.running_service import HOST, RunningService, free_port, running_service
 from scripts.scraped import samples_of
 
@@ -82,20 +83,12 @@ def kinds(model: store.Model) -> list[_Asked]:
         for i, movie_id in enumerate(ids[1 : 1 + _MOVIES_COMPUTED])
     ]
     titles = list(dict.fromkeys(model.catalog.movie(row).title.lower() for row in popular[:_QUERIES]))
-    typed = dict.fromkeys(mistyped(title, drawn) if i % 4 == 3 else title for i, title in enumerate(titles))
+    typed = dict.fromkeys(misspelt(title, drawn) if i % 4 == 3 else title for i, title in enumerate(titles))
     return [
         _Asked("cached", [(f"/recommendations/{ids[0]}", str(ids[0]))], 0.85, beside_fast_api=True),
         _Asked("computed", computed, 0.8),
         _Asked("search", [(f"/search?query={quote(query)}", query) for query in typed], 0.5),
     ]
-
-
-def mistyped(text: str, drawn: random.Random) -> str:
-    """`text` with two neighbours swapped, where it has five letters or more."""
-    if len(text) < 5:
-        return text
-    place = drawn.randrange(1, len(text) - 2)
-    return text[:place] + text[place + 1] + text[place] + text[place + 2 :]
 
 
 def _service(model: Path, folder: Path) -> AbstractContextManager[RunningService]:

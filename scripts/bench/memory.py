@@ -7,11 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from recsys_api.catalog.readers import read
 from recsys_api.model import store
-from scripts.bench.catalogs import scaled_catalog
 from scripts.bench.http import kinds
-from scripts.bench.models import kept_model, real_catalog
+from scripts.bench.models import scaled_model
 from scripts.bench.results import Result
 from scripts.bench.wrk import script, wrk
 from scripts.running_service import RunningService, running_service
@@ -84,10 +82,4 @@ def _from_smaps(pid: int, name: str) -> int:
 
 
 def _model_bytes() -> int:
-    source, path = real_catalog()
-    model = kept_model(
-        f"scaled_{_MOVIES_ON_DISK}",
-        lambda: scaled_catalog(_MOVIES_ON_DISK, read(source, path)[0]),
-        source=f"{source}, scaled",
-    )
-    return sum(file.stat().st_size for file in model.iterdir())
+    return sum(file.stat().st_size for file in scaled_model(_MOVIES_ON_DISK).iterdir())

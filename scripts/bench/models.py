@@ -80,6 +80,7 @@ def _code() -> str:
     digest = hashlib.blake2b(digest_size=6)
     for room in ("catalog", "model", "text.py"):
         place = ROOT / "recsys_api" / room
-        for path in sorted(place.rglob("*.py")) or [place]:
-            digest.update(path.read_bytes())
+        for path in sorted(place.rglob("*.[pt]*")) or [place]:
+            if path.suffix in {".py", ".toml"}:
+                digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -1,6 +1,5 @@
 -- wrk at a steady rate, in one thread: each request at its scheduled moment or, if that has passed, at once.
 -- Arguments: requests a second, and a file with a method, a path and perhaps a body of JSON on each line, between tabs.
--- Prints what was found as one line of JSON.
 local ffi = require("ffi")
 ffi.cdef [[
 typedef struct { long seconds; long nanoseconds; } recsys_time;
@@ -34,11 +33,4 @@ end
 function request()
   asked = asked + 1
   return requests[asked % #requests + 1]
-end
-
-function done(summary, latency)
-  local errors = summary.errors
-  io.write(string.format('{"requests": %d, "errors": %d, "p50_ms": %.3f, "p99_ms": %.3f}\n', summary.requests,
-    errors.connect + errors.read + errors.write + errors.timeout,
-    latency:percentile(50) / 1000, latency:percentile(99) / 1000))
 end

@@ -18,6 +18,7 @@ from typing import Any
 
 from scripts.bench.models import FOLDER
 from scripts.bench.results import Result, figure
+from scripts.files import write_whole
 from scripts.running_service import ROOT
 
 _ORDER = ("http", "request", "questions", "memory", "start", "scrape", "load", "scale", "kernel", "titles")
@@ -79,7 +80,7 @@ def _measure(name: str, options: Sequence[str]) -> None:
     said = done.stderr.strip().splitlines()
     found["failure"] = "" if found["results"] else (said[-1] if said else f"status {done.returncode}")
     found |= {"seconds": time.perf_counter() - begun, "load": load, "options": list(options)}
-    out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(out, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
 def _read(name: str) -> Section | None:
@@ -106,9 +107,7 @@ def write(docs: Path, sections: Sequence[Section]) -> None:
     if of_scale:
         plots.scale(of_scale, images)
     lines = "\n".join(_page(sections, has_scale=bool(of_scale)))
-    beside = docs / "performance.md.partial"
-    beside.write_text(lines + "\n", encoding="utf-8")
-    beside.replace(docs / "performance.md")
+    write_whole(docs / "performance.md", lines + "\n")
 
 
 def _page(sections: Sequence[Section], *, has_scale: bool) -> Iterator[str]:

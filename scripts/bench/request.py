@@ -2,27 +2,19 @@
 from __future__ import annotations
 
 import argparse
-import io
-import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from flask import Flask, Response
 
+from scripts.bench.in_process import Environ, answer, asked, samples_of, tell, working_application
 from scripts.bench.results import Result
-from scripts.running_service import ROOT
 
 _REQUESTS = 300
 
-Environ = dict[str, Any]
 Call = Callable[[Environ], object]
 
 
@@ -34,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> list[Result]:
     """Microseconds of a request and of its stages, in turns with bare Flask."""
     rounds = arguments.rounds or (10 if arguments.quick else 30)
-    samples = _in_a_process_that_shares_metrics(arguments.model, rounds)
+    samples = samples_of("scripts.bench.request", arguments.model, rounds)
     took = {name: statistics.median(taken) for name, taken in samples.items()}
     in_the_view = took["validation"] + took["look-up"] + took["serialisation"]
     around_the_application = took["the service"] - took["the application"] - took["logging"]
@@ -51,28 +43,9 @@ def run(arguments: argparse.Namespace) -> list[Result]:
     ]
 
 
-def _in_a_process_that_shares_metrics(model: Path, rounds: int) -> dict[str, list[float]]:
-    """The samples of a process that counts in files, as a worker does: prometheus_client decides as it is imported."""
-    with tempfile.TemporaryDirectory(prefix="recsys-bench-") as folder:
-        command = [sys.executable, "-m", "scripts.bench.request", str(model.resolve()), str(rounds)]
-        environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": folder}
-        done = subprocess.run(command, env=environment, cwd=ROOT, check=True, stdout=subprocess.PIPE)  # noqa: S603 - this very module
-    found: dict[str, list[float]] = json.loads(done.stdout)
-    return found
-
-
 def _measure(model: Path, rounds: int) -> dict[str, list[float]]:
     """Microseconds of each thing that is called, in each round."""
-    from recsys_api.app import create_app, worker_started  # noqa: PLC0415 - only in the process that shares metrics
-    from recsys_api.metrics import slots  # noqa: PLC0415
-    from recsys_api.settings import Settings  # noqa: PLC0415
-
-    slots.will_fork()
-    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-    app = create_app(Settings(model_dir=model, metrics_dir=folder, log_format="json"))
-    app.extensions["recsys_metrics"].slots.take(0)
-    app.extensions["recsys_metrics"].slots.begin()
-    worker_started(app)
+    app = working_application(model)
     called = dict(_whole(app))
     environ = _environ(app)
     samples: dict[str, list[float]] = {}
@@ -90,14 +63,10 @@ def _movie_id(app: Flask) -> int:
 
 
 def _environ(app: Flask) -> Callable[[], Environ]:
-    """What gunicorn hands over with a request for recommendations."""
+    """What the application is handed with a request for recommendations, the accounts' part too."""
     path = f"/recommendations/{_movie_id(app)}"
-    return lambda: {
-        "REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": "", "HTTP_HOST": "x",
-        "SERVER_NAME": "x", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr, "wsgi.version": (1, 0),
-        "recsys.request_id": "00000000", "recsys.endpoint": "/recommendations/<int:movie_id>",
-    }  # fmt: skip
+    of_accounts = {"recsys.request_id": "00000000", "recsys.endpoint": "/recommendations/<int:movie_id>"}
+    return lambda: {**asked(path), **of_accounts}
 
 
 def _whole(app: Flask) -> Iterator[tuple[str, Call]]:
@@ -105,24 +74,15 @@ def _whole(app: Flask) -> Iterator[tuple[str, Call]]:
     body = app.test_client().get(f"/recommendations/{_movie_id(app)}").data
     bare = Flask("bare")
     bare.get("/recommendations/<int:movie_id>")(lambda movie_id: Response(body, mimetype="application/json"))
-    yield "bare Flask", partial(_answer, bare.wsgi_app)
-    yield "the service", partial(_answer, app.wsgi_app)
-    yield "the application", partial(_answer, app.wsgi_app._app)  # type: ignore[attr-defined]  # inside of the accounts
-
-
-def _answer(application: Any, environ: Environ) -> None:
-    """What a WSGI server does with a request."""
-    answer = application(environ, lambda status, headers, error=None: None)
-    for _part in answer:
-        pass
-    if (close := getattr(answer, "close", None)) is not None:
-        close()
+    yield "bare Flask", partial(answer, bare.wsgi_app)
+    yield "the service", partial(answer, app.wsgi_app)
+    yield "the application", partial(answer, app.wsgi_app._app)  # type: ignore[attr-defined]  # inside of the accounts
 
 
 def _stages(app: Flask) -> dict[str, Call]:
     """The stages of a request, each by itself."""
     from recsys_api import logs  # noqa: PLC0415
-    from recsys_api.api import answers, parsing, schemas  # noqa: PLC0415
+    from recsys_api.api import answers, parsing, questions  # noqa: PLC0415
 
     recommender, movie_id = app.extensions["recsys_api"].recommender, _movie_id(app)
     found = recommender.recommend(movie_id)
@@ -145,7 +105,7 @@ def _stages(app: Flask) -> dict[str, Call]:
     view(movie_id=movie_id)  # from here on the context knows when its view began
     return {
         "the view": lambda environ: view(movie_id=movie_id),
-        "validation": lambda environ: parsing.from_query(schemas.RecommendationsQuery),
+        "validation": lambda environ: parsing.from_query(questions.RecommendationsQuery),
         "look-up": lambda environ: recommender.recommend(movie_id),
         "serialisation": serialise,
         "logging": log,
@@ -162,15 +122,5 @@ def _microseconds(call: Call, environ: Callable[[], Environ]) -> float:
     return statistics.median(taken) * 1e6
 
 
-def main() -> None:
-    """Measure in this process, whose log nobody reads; stdout tells the samples."""
-    model, rounds = sys.argv[1:]
-    told = os.dup(1)
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - the log's lines are written, and read by nobody
-        os.dup2(nowhere.fileno(), 1)
-        samples = _measure(Path(model), int(rounds))
-    os.write(told, json.dumps(samples).encode())
-
-
 if __name__ == "__main__":
-    main()
+    tell(_measure)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.files import write_whole
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -63,8 +65,6 @@ def table(results: Iterable[Result]) -> Iterator[str]:
 
 
 def write(path: Path, benchmark: str, results: Iterable[Result]) -> None:
-    """Write the results of `benchmark` as JSON: beside, then renamed."""
-    beside = path.with_name(f"{path.name}.partial")
+    """Write the results of `benchmark` as JSON."""
     found = {"benchmark": benchmark, "results": [result.as_json() for result in results]}
-    beside.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    beside.replace(path)
+    write_whole(path, json.dumps(found, indent=1, ensure_ascii=False) + "\n")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from scripts.running_service import HOST
 
 CONNECTIONS = 8
-_LATENCY = re.compile(r"^\s+99%\s+(?P<number>[\d.]+)(?P<unit>us|ms|s)$", re.MULTILINE)
+_LATENCY = re.compile(r"^\s+(?P<percentile>50|99)%\s+(?P<number>[\d.]+)(?P<unit>us|ms|s)$", re.MULTILINE)
 _REQUESTS = re.compile(r"^Requests/sec:\s+(?P<number>[\d.]+)$", re.MULTILINE)
 _COUNT = re.compile(r"^\s+(?P<number>\d+) requests in ", re.MULTILINE)
 _ERRORS = re.compile(r"^\s+Non-2xx or 3xx responses: (?P<number>\d+)$", re.MULTILINE)
@@ -31,6 +31,7 @@ class Load(NamedTuple):
     """What one run of wrk measured."""
 
     per_second: float
+    p50_ms: float
     p99_ms: float
     requests: int
     failed: int
@@ -45,22 +46,29 @@ def script(path: Path, paths: Sequence[str]) -> Path:
     return path
 
 
-def wrk(port: int, asked: Path, *, seconds: int, may_fail: bool = False) -> Load:
-    """Ask the server at `port` what the script `asked` says; SystemExit where wrk is missing or a request failed."""
+def wrk(
+    port: int, asked: Path, *options: object, seconds: int, connections: int = CONNECTIONS, may_fail: bool = False
+) -> Load:
+    """Ask the server at `port` what the script `asked` says, which is given the `options`.
+
+    SystemExit where wrk is missing or a request failed; with `may_fail` failures are only counted.
+    """
     program = shutil.which("wrk")
     if program is None:
         raise SystemExit("error: wrk is needed and was not found; install it (Debian: apt install wrk).")
     command = [
-        program, "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--latency",
-        "--script", str(asked), f"http://{HOST}:{port}",
+        program, "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--latency",
+        "--script", str(asked), f"http://{HOST}:{port}", "--", *map(str, options),
     ]  # fmt: skip
     told = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603 - wrk itself
-    rate, latency, requests = _REQUESTS.search(told), _LATENCY.search(told), _COUNT.search(told)
-    if rate is None or latency is None or requests is None:
+    rate, requests = _REQUESTS.search(told), _COUNT.search(told)
+    latency = {
+        found["percentile"]: float(found["number"]) * _MILLISECONDS[found["unit"]] for found in _LATENCY.finditer(told)
+    }
+    if rate is None or len(latency) < 2 or requests is None:
         raise SystemExit(f"error: wrk could not measure what it should:\n{told}")
     failed = sum(int(found["number"]) for found in _ERRORS.finditer(told))
     failed += sum(int(number) for found in _BROKEN.finditer(told) for number in found.groups())
     if failed and not may_fail:
         raise SystemExit(f"error: {failed:,} requests failed:\n{told}")
-    p99_ms = float(latency["number"]) * _MILLISECONDS[latency["unit"]]
-    return Load(float(rate["number"]), p99_ms, int(requests["number"]), failed)
+    return Load(float(rate["number"]), latency["50"], latency["99"], int(requests["number"]), failed)

@@ -24,7 +24,6 @@ _SIGNS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt,
 }  # fmt: skip
 CHURN = "churn"
-METRICS = QUALITY
 
 
 class Requirement(NamedTuple):
@@ -37,7 +36,7 @@ class Requirement(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Requirement:
         """The requirement in words such as `ndcg@10>=0.09`; raises ValueError with what is possible."""
-        possible = (*METRICS, CHURN)
+        possible = (*QUALITY, CHURN)
         match = _REQUIREMENT.fullmatch(text)
         if match is None or match["metric"] not in possible:
             raise ValueError(f"{text!r} is not a requirement such as ndcg@10>=0.09; there are {', '.join(possible)}")

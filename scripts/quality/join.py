@@ -16,17 +16,33 @@ from recsys_api.text import fold
 _OVERVIEW_TIMES, _KEYWORD_TIMES = 3, 2
 
 
-def joined(tags: Path, movielens: Path, *, wikipedia: Path | None = None) -> list[Movie]:
+def joined(tags: Path, movielens: Path) -> list[Movie]:
     """The films of the Parquet file `tags` that MovieLens' links.csv in the folder `movielens` knows.
 
     `tags` (movie_id, title, tags) gives overview, cast and keywords, MovieLens year, genres and original title; a
-    movie_id is TMDB's. `wikipedia`, a folder of wikipedia-movie-data, adds directors. Raises CatalogError.
+    movie_id is TMDB's. Raises CatalogError.
     """
     linked = _linked(movielens)
     movies = [_with(movie, linked[movie.movie_id]) for movie in films_of_tags(tags) if movie.movie_id in linked]
     if not movies:
         raise CatalogError(f"No film of {tags} is in the links.csv of {movielens}.")
-    return movies if wikipedia is None else _with_directors(movies, read("wikipedia", wikipedia)[0])
+    return movies
+
+
+def with_directors(movies: Iterable[Movie], wikipedia: Path) -> list[Movie]:
+    """The movies with the directors that wikipedia-movie-data in the folder `wikipedia` names; raises CatalogError.
+
+    They are those of the article of the same title and nearly the same year, and with some of the same people.
+    """
+    by_title: defaultdict[str, list[Movie]] = defaultdict(list)
+    for article in read("wikipedia", wikipedia)[0]:
+        by_title[_key(article.title)].append(article)
+    found = []
+    for movie in movies:
+        same = [article for article in by_title[_key(movie.title)] if _are_one(movie, article)]
+        nearest = min(same, key=lambda article: abs(article.year - movie.year), default=None)
+        found.append(movie if nearest is None else replace(movie, directors=nearest.directors))
+    return found
 
 
 def films_of_tags(path: Path) -> list[Movie]:
@@ -81,19 +97,6 @@ def _with(movie: Movie, film: Movie) -> Movie:
         movie, release_date=film.release_date, genres=film.genres, original_title=film.original_title,
         imdb_id=film.imdb_id,
     )  # fmt: skip
-
-
-def _with_directors(movies: Iterable[Movie], articles: Iterable[Movie]) -> list[Movie]:
-    """The movies with the directors of the article of the same title and nearly the same year, and the same people."""
-    by_title: defaultdict[str, list[Movie]] = defaultdict(list)
-    for article in articles:
-        by_title[_key(article.title)].append(article)
-    found = []
-    for movie in movies:
-        same = [article for article in by_title[_key(movie.title)] if _are_one(movie, article)]
-        nearest = min(same, key=lambda article: abs(article.year - movie.year), default=None)
-        found.append(movie if nearest is None else replace(movie, directors=nearest.directors))
-    return found
 
 
 def _key(title: str) -> str:

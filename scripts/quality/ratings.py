@@ -4,14 +4,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from recsys_api.catalog import Catalog
 from recsys_api.errors import CatalogError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LIKED = 4.0
 """The lowest rating that is a like."""
@@ -91,6 +93,8 @@ def read(path: Path, catalog: Catalog, *, links: Path | None = None) -> Ratings:
     later counts. Raises CatalogError where a file is missing or has other columns, or no rating is about a movie of
     the catalogue.
     """
+    import pandas as pd  # noqa: PLC0415 - slow to import, and most builds measure nothing
+
     table = _table(path, ["userId", "movieId", "rating"])
     if "timestamp" not in table:
         table["timestamp"] = np.arange(len(table))
@@ -122,6 +126,8 @@ def read(path: Path, catalog: Catalog, *, links: Path | None = None) -> Ratings:
 
 
 def _table(path: Path, columns: list[str]) -> pd.DataFrame:
+    import pandas as pd  # noqa: PLC0415 - see read
+
     try:
         table = pd.read_csv(path, dtype=str, encoding_errors="replace")
     except (OSError, ValueError) as error:
