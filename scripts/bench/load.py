@@ -35,7 +35,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> list[Result]:
     """P50 and P99 of both at 200 requests a second in turns, and requests a second as fast as one process can."""
-    seconds, rounds = arguments.seconds or (3 if arguments.quick else 10), arguments.rounds or (arguments.quick or 5)
+    seconds = arguments.seconds or (3 if arguments.quick else 10)
+    rounds = arguments.rounds or (1 if arguments.quick else 5)
     of_wrk, of_tester = [], []
     with tempfile.TemporaryDirectory(prefix="recsys-bench-") as name:
         folder = Path(name)
