@@ -8,9 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit, types
 
 from recsys_api.catalog import Catalog
-from recsys_api.model.kernel import ALONE, Int32s, SimilarityIndex
+from recsys_api.model.kernel import ALONE, Int32s, Int64s, SimilarityIndex
 from recsys_api.model.titles import fold_title
 from recsys_api.text import fold
 
@@ -37,14 +38,14 @@ def franchises(movies: Catalog) -> Int32s:
     Of one series are the movies that the source puts into one collection and, where it does not say, those whose titles
     are the same up to a number or a subtitle.
     """
+    told = [(_stem(movie.title), fold(movie.collection)) for movie in movies]
     collections: dict[str, str] = {}
-    for movie in movies:
-        if movie.collection:
-            collections.setdefault(_stem(movie.title), fold(movie.collection))
+    for stem, collection in told:
+        if collection:
+            collections.setdefault(stem, collection)
     by_key: dict[Hashable, list[int]] = defaultdict(list)
-    for row, movie in enumerate(movies):
-        stem = _stem(movie.title)
-        collection = fold(movie.collection) or collections.get(stem)
+    for row, (stem, its_own) in enumerate(told):
+        collection = its_own or collections.get(stem, "")
         by_key[("collection", collection) if collection else ("title", stem)].append(row)
     return _groups(len(movies), ((rows[0], row) for rows in by_key.values() for row in rows[1:]))
 
@@ -78,23 +79,48 @@ def _alike(index: SimilarityIndex, text: range) -> Iterator[tuple[int, int]]:
     terms = index.row_features[kept] - text.start
     if not rows.size:
         return
-    told = np.concatenate([terms[begins[row] : begins[row + 1]] for row in rows])
-    starts = np.concatenate([[0], np.cumsum(np.diff(begins)[rows])[:-1]])
     draw = np.random.default_rng(_SEED)
-    compared: set[tuple[int, int]] = set()
     for _ in range(_BANDS):
         key = np.zeros(rows.size, dtype=np.int64)
         for _ in range(_HASHES_IN_BAND):
-            hashes = draw.permutation(len(text))
-            key = key * len(text) + np.minimum.reduceat(hashes[told], starts)
+            key = key * len(text) + _least_hashes(rows, begins, terms, draw.permutation(len(text)))
         order = np.argsort(key, kind="stable")
         same = np.flatnonzero(key[order][1:] == key[order][:-1])
-        compared.update(zip(rows[order[same]].tolist(), rows[order[same + 1]].tolist(), strict=True))
-    for row, other in sorted(compared):
-        mine, others = terms[begins[row] : begins[row + 1]], terms[begins[other] : begins[other + 1]]
-        shared = np.intersect1d(mine, others, assume_unique=True).size
-        if shared >= _ALIKE * (mine.size + others.size - shared):
-            yield row, other
+        one, other = rows[order[same]], rows[order[same + 1]]
+        alike = _share_most(one, other, begins, terms)
+        yield from zip(one[alike].tolist(), other[alike].tolist(), strict=True)
+
+
+_NUMBERS = types.int64[::1]
+
+
+@njit(_NUMBERS(_NUMBERS, _NUMBERS, types.int32[::1], _NUMBERS), nogil=True, cache=True)
+def _least_hashes(rows: Int64s, begins: Int64s, terms: Int32s, hashes: Int64s) -> Int64s:
+    """The least hash of the terms of each of `rows`."""
+    least = np.empty(rows.size, dtype=np.int64)
+    for i in range(rows.size):
+        least[i] = hashes[terms[begins[rows[i]]]]
+        for j in range(begins[rows[i]] + 1, begins[rows[i] + 1]):
+            least[i] = min(least[i], hashes[terms[j]])
+    return least
+
+
+@njit(types.boolean[::1](_NUMBERS, _NUMBERS, _NUMBERS, types.int32[::1]), nogil=True, cache=True)
+def _share_most(rows: Int64s, others: Int64s, begins: Int64s, terms: Int32s) -> npt.NDArray[np.bool_]:
+    """Which of `rows` share so many of their terms with the row at the same place of `others` that they are alike."""
+    alike = np.empty(rows.size, dtype=np.bool_)
+    for i in range(rows.size):
+        one, other = begins[rows[i]], begins[others[i]]
+        end, other_end = begins[rows[i] + 1], begins[others[i] + 1]
+        different = end - one + other_end - other
+        shared = 0
+        while one < end and other < other_end:
+            term, other_term = terms[one], terms[other]
+            shared += term == other_term
+            one += term <= other_term
+            other += other_term <= term
+        alike[i] = shared >= _ALIKE * (different - shared)
+    return alike
 
 
 def _groups(size: int, pairs: Iterable[tuple[int, int]]) -> npt.NDArray[np.int32]:

@@ -21,7 +21,8 @@ OTHER_YEAR = 0.04
 """What a match loses when the query names a year and the movie is of another."""
 
 _TYPO_SPAN = 0.25
-_CANDIDATES = 64
+_CANDIDATES, _ENTRIES_FOR_EACH = 64, 2000
+"""How many entries a typo is compared with letter by letter: so many, and one in so many where that is more."""
 _LONGEST_MISTYPED = 250
 _YEAR = re.compile(r"(?P<title>.*\S)\s+\(?(?P<year>(?:18[7-9]|19\d|20\d)\d)\)?\s*$")
 _ARTICLES = frozenset({"the", "a", "an"})
@@ -185,7 +186,8 @@ class TitleIndex:
     def _match_typos(self, title: str, year: int, best: dict[int, float]) -> None:
         if len(title) < 3:
             return
-        candidates = np.empty(min(_CANDIDATES, self.entry_rows.size), dtype=np.int32)
+        entries = self.entry_rows.size
+        candidates = np.empty(min(max(_CANDIDATES, entries // _ENTRIES_FOR_EACH), entries), dtype=np.int32)
         likenesses = np.empty(candidates.size, dtype=np.float64)
         found = nearest(
             np.frombuffer(title.encode("utf-32-le"), dtype=np.uint32)[:_LONGEST_MISTYPED],

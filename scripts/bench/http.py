@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from recsys_api.model import store
 from scripts.bench.answers import record
+from scripts.bench.progress import Progress
 from scripts.bench.results import Result
 from scripts.bench.servers import Server, running
 from scripts.bench.wrk import Load, script, wrk
@@ -43,14 +44,14 @@ class _Asked(NamedTuple):
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Its own options."""
-    parser.add_argument("--rounds", type=int, help="turns that each takes (default: 8; with --quick 2)")
-    parser.add_argument("--seconds", type=int, help="length of a turn (default: 3; with --quick 2)")
+    parser.add_argument("--rounds", type=int, help="turns that each takes (default: 7; with --quick 2)")
+    parser.add_argument("--seconds", type=int, help="length of a turn (default: 2; with --quick 1)")
 
 
 def run(arguments: argparse.Namespace) -> list[Result]:
     """Throughput and P99 of each kind of request, as shares of bare Flask's."""
-    rounds = arguments.rounds or (2 if arguments.quick else 8)
-    seconds = arguments.seconds or (2 if arguments.quick else 3)
+    rounds = arguments.rounds or (2 if arguments.quick else 7)
+    seconds = arguments.seconds or (1 if arguments.quick else 2)
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="recsys-bench-") as folder, ExitStack() as servers:
         here = Path(folder)
@@ -142,16 +143,14 @@ def _rounds(
 ) -> dict[str, list[_Turn]]:
     """The turns of each server; the first of each warms it up and is not kept."""
     turns: dict[str, list[_Turn]] = {name: [] for name in servers}
-    for done in range(rounds + 1):
-        if sys.stderr.isatty():
-            print(f"\r{kind}: round {done} of {rounds}", end="", file=sys.stderr, flush=True)
-        for name, server in servers.items():
-            before = server.processor_seconds()
-            load = wrk(server.port, asked, seconds=seconds if done else 1)
-            taken = server.processor_seconds() - before
-            turns[name].append(_Turn(load, taken / load.requests * 1e6))
-    if sys.stderr.isatty():
-        print("\r" + " " * 40 + "\r", end="", file=sys.stderr)
+    with Progress(f"rounds of {kind}", rounds + 1) as progress:
+        for done in range(rounds + 1):
+            progress(done)
+            for name, server in servers.items():
+                before = server.processor_seconds()
+                load = wrk(server.port, asked, seconds=seconds if done else 1)
+                taken = server.processor_seconds() - before
+                turns[name].append(_Turn(load, taken / load.requests * 1e6))
     return {name: taken[1:] for name, taken in turns.items()}
 
 

@@ -78,8 +78,8 @@ def place_for(name: str) -> Path:
 def _code() -> str:
     """What tells apart the versions of the code that makes models."""
     digest = hashlib.blake2b(digest_size=6)
-    for room in ("catalog", "model", "text.py"):
-        place = ROOT / "recsys_api" / room
+    for room in ("recsys_api/catalog", "recsys_api/model", "recsys_api/text.py", "scripts/bench/catalogs.py"):
+        place = ROOT / room
         for path in sorted(place.rglob("*.[pt]*")) or [place]:
             if path.suffix in {".py", ".toml"}:
                 digest.update(path.read_bytes())

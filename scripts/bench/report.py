@@ -17,11 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bench.models import FOLDER
-from scripts.bench.results import Result, figure
+from scripts.bench.results import GROWTH, Result, by_size, figure
 from scripts.files import write_whole
 from scripts.running_service import ROOT
 
-_ORDER = ("http", "request", "questions", "memory", "start", "scrape", "load", "scale", "kernel", "titles")
+_MINUTES = {
+    "http": 2.0, "request": 0.2, "questions": 0.3, "memory": 1.8, "start": 0.8, "scrape": 0.9, "load": 1.2,
+    "scale": 3.5, "kernel": 1.5, "titles": 1.0,
+}  # fmt: skip
+"""The sub-commands in the order of the page, and about how long each takes on two cores, to tell what is left."""
+_QUICK = 0.2
+"""The share of that with --quick."""
 _RESULTS = FOLDER / "results"
 _PACKAGES = (
     "flask", "gunicorn", "numpy", "numba", "orjson", "rapidfuzz", "prometheus-client", "scipy", "scikit-learn",
@@ -45,55 +51,73 @@ class Section:
     failure: str
     """Why it could not be measured; empty where it was."""
     results: list[Result]
+    measured: str
+    """The day, in ISO 8601."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Its own options."""
     parser.add_argument("--only", nargs="+", metavar="NAME", help="measure these; of the others tell what is there")
-    parser.add_argument("--most", type=int, metavar="FILMS", help="no larger catalogue in scale (default: 1,000,000)")
+    parser.add_argument(
+        "--most", type=int, metavar="FILMS",
+        help="no larger catalogue in scale (default: 300,000); with 1,000,000 its figures are kept beside the others",
+    )  # fmt: skip
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where performance.md goes (default: docs)")
 
 
 def run(arguments: argparse.Namespace) -> list[Result]:
     """Measure one after the other, write the page and its pictures, and return every figure."""
-    names = [name for name in _ORDER if (Path(__file__).parent / f"{name}.py").exists()]
-    for name in arguments.only or names:
-        more = ["--most", str(arguments.most)] if arguments.most and name == "scale" else []
-        _measure(name, [*(["--quick"] if arguments.quick else []), *more])
-    sections = [section for name in names if (section := _read(name)) is not None]
+    names = arguments.only or list(_MINUTES)
+    for place, name in enumerate(names):
+        left = sum(_MINUTES[each] for each in names[place:]) * (_QUICK if arguments.quick else 1)
+        print(f"== {name}, {place + 1} of {len(names)}, about {left:.0f} minutes left ==", file=sys.stderr, flush=True)
+        quick, most = ["--quick"] if arguments.quick else [], arguments.most if name == "scale" else None
+        if most:
+            _measure(name, [*quick, "--most", str(most)], _RESULTS / f"{name}-{most}.json")
+        else:
+            _measure(name, quick, _RESULTS / f"{name}.json")
+    sections = [section for name in _MINUTES for section in _kept(name)]
     write(arguments.docs, sections)
     return [result for section in sections for result in section.results]
 
 
-def _measure(name: str, options: Sequence[str]) -> None:
-    """Run a sub-command in a process of its own, and keep what it found."""
-    _RESULTS.mkdir(parents=True, exist_ok=True)
-    out = _RESULTS / f"{name}.json"
-    print(f"== {name} ==", file=sys.stderr, flush=True)
+def _measure(name: str, options: Sequence[str], out: Path) -> None:
+    """Run a sub-command in a process of its own, and keep what it found in `out`."""
+    out.parent.mkdir(parents=True, exist_ok=True)
     begun, load = time.perf_counter(), os.getloadavg()[0]
     command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), name, *options, "--json", str(out)]
     out.unlink(missing_ok=True)
-    done = subprocess.run(  # noqa: S603 - our own command
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
-    )
+    said = ""
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stderr or ():
+            print(line, end="", file=sys.stderr, flush=True)
+            said = line.strip() or said
     found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {"benchmark": name, "results": []}
-    said = done.stderr.strip().splitlines()
-    found["failure"] = "" if found["results"] else (said[-1] if said else f"status {done.returncode}")
-    found |= {"seconds": time.perf_counter() - begun, "load": load, "options": list(options)}
+    found["failure"] = "" if found["results"] else (said or f"status {process.returncode}")
+    found |= {"seconds": time.perf_counter() - begun, "load": load, "options": list(options), "measured": _today()}
     write_whole(out, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
-def _read(name: str) -> Section | None:
-    path = _RESULTS / f"{name}.json"
-    if not path.exists():
-        return None
+def _kept(name: str) -> Iterator[Section]:
+    """What the sub-command found when it was last measured, and when it was with a `--most` of its own."""
+    for path in (_RESULTS / f"{name}.json", *sorted(_RESULTS.glob(f"{name}-*.json"))):
+        if path.exists():
+            yield _read(path)
+
+
+def _read(path: Path) -> Section:
     found = json.loads(path.read_text(encoding="utf-8"))
+    name = found["benchmark"]
     results = [
         Result(one["name"], one["value"], one["unit"], at_most=one["at_most"], at_least=one["at_least"])
         for one in found["results"]
     ]
     about = (import_module(f"scripts.bench.{name}").__doc__ or "").partition("\n")[0]
-    return Section(name, about, found["seconds"], found["load"], found["options"], found["failure"], results)
+    return Section(
+        name, about, found["seconds"], found["load"], found["options"], found["failure"], results, found["measured"]
+    )
 
 
 def write(docs: Path, sections: Sequence[Section]) -> None:
@@ -103,14 +127,14 @@ def write(docs: Path, sections: Sequence[Section]) -> None:
     images = docs / "images"
     images.mkdir(parents=True, exist_ok=True)
     plots.targets([(section.name, result) for section in sections for result in section.results], images)
-    of_scale = next((section.results for section in sections if section.name == "scale"), [])
-    if of_scale:
-        plots.scale(of_scale, images)
-    lines = "\n".join(_page(sections, has_scale=bool(of_scale)))
-    write_whole(docs / "performance.md", lines + "\n")
+    of_scale = [section for section in sections if section.name == "scale" and section.results]
+    drawn = max(of_scale, key=lambda section: len(section.results), default=None)  # the one with most sizes
+    if drawn:
+        plots.scale(drawn.results, images)
+    write_whole(docs / "performance.md", "\n".join(_page(sections, drawn)) + "\n")
 
 
-def _page(sections: Sequence[Section], *, has_scale: bool) -> Iterator[str]:
+def _page(sections: Sequence[Section], drawn: Section | None) -> Iterator[str]:
     results = [result for section in sections for result in section.results]
     with_target = [result for result in results if result.met is not None]
     missed = [result for result in with_target if not result.met]
@@ -120,34 +144,55 @@ def _page(sections: Sequence[Section], *, has_scale: bool) -> Iterator[str]:
     yield "What is compared is set up identically and takes turns, so that ratios hold on other machines, too."
     yield ""
     yield f"Of {len(with_target)} targets {len(with_target) - len(missed)} are met."
+    yield f"All of it took {sum(section.seconds for section in sections) / 60:.0f} minutes."
     yield ""
     yield "![Each figure as a share of its limit](images/targets.png)"
     yield ""
     yield from _machine()
     for section in sections:
         yield ""
-        yield f"## {section.name}"
+        yield f"## {' '.join((section.name, *section.options))}"
         yield ""
         yield section.about
         yield ""
         yield (
-            f"`scripts/benchmark.py {' '.join((section.name, *section.options))}`, {section.seconds:,.0f} s; "
-            f"the machine's load average was {section.load:.1f} as it began."
+            f"`scripts/benchmark.py {' '.join((section.name, *section.options))}`, {section.seconds:,.0f} s on "
+            f"{section.measured}; the machine's load average was {section.load:.1f} as it began."
         )
         yield ""
         if section.failure:
             yield f"Not measured: {section.failure}"
             continue
-        if section.name == "scale" and has_scale:
+        if section is drawn:
             yield "![Build and look-ups by the number of films](images/scale.png)"
             yield ""
-        yield "| figure | value | target | |"
-        yield "| --- | ---: | --- | --- |"
-        for result in section.results:
+        yield from _figures(section)
+
+
+def _figures(section: Section) -> Iterator[str]:
+    """The figures of a section; what was measured at several sizes in a table of its own, a column for each size."""
+    sizes = by_size(section.results) if section.name == "scale" else {}
+    if sizes:
+        films = sorted({size for found in sizes.values() for size in found})
+        growth = {result.name: figure(result.value) for result in section.results}
+        yield f"| films | {' | '.join(f'{size:,}' for size in films)} | grows as films to the power of | target | |"
+        yield f"| --- | {'---: | ' * len(films)}---: | --- | --- |"
+        for what, found in sizes.items():
+            cells = [figure(found[size].value) if size in found else "" for size in films]
+            largest = found[max(found)]
             yield (
-                f"| {result.name} | {figure(result.value)} {result.unit} | {result.target} "
-                f"| {_VERDICTS[result.met]} |"
+                f"| {what}, {largest.unit} | {' | '.join(cells)} | {growth.get(GROWTH.format(what), '')} "
+                f"| {largest.target} | {_VERDICTS[largest.met]} |"
             )
+        yield ""
+    in_sizes = {result.name for found in sizes.values() for result in found.values()}
+    in_sizes |= {GROWTH.format(what) for what in sizes}
+    yield "| figure | value | target | |"
+    yield "| --- | ---: | --- | --- |"
+    for result in section.results:
+        if result.name not in in_sizes:
+            value = f"{figure(result.value)} {result.unit}".strip()
+            yield f"| {result.name} | {value} | {result.target} | {_VERDICTS[result.met]} |"
 
 
 def _machine() -> Iterator[str]:
@@ -158,7 +203,11 @@ def _machine() -> Iterator[str]:
     yield f"| memory | {memory:.0f} GB |"
     yield f"| system | {platform.system()} {platform.release()}, Python {platform.python_version()} |"
     yield f"| packages | {', '.join(_versions())} |"
-    yield f"| written | {datetime.now(UTC).date().isoformat()} |"
+    yield f"| written | {_today()} |"
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
 
 
 def _processor() -> str:

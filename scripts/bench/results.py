@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,20 @@ class Result:
             "name": self.name, "value": self.value, "unit": self.unit,
             "at_most": self.at_most, "at_least": self.at_least, "met": self.met,
         }  # fmt: skip
+
+
+GROWTH = "growth: {} ~ films to the power of"
+"""What a figure that tells how another one grows is called."""
+_AT_SIZE = re.compile(r"(?P<what>.*) at (?P<films>[\d,]+) films$")
+
+
+def by_size(results: Iterable[Result]) -> dict[str, dict[int, Result]]:
+    """What was measured at several sizes: by what it is, then by the number of films."""
+    found: dict[str, dict[int, Result]] = {}
+    for result in results:
+        if match := _AT_SIZE.match(result.name):
+            found.setdefault(match["what"], {})[int(match["films"].replace(",", ""))] = result
+    return found
 
 
 def figure(value: float) -> str:

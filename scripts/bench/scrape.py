@@ -5,12 +5,12 @@ import argparse
 import os
 import signal
 import statistics
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
+from scripts.bench.progress import Progress
 from scripts.bench.results import Result
 from scripts.running_service import RunningService, running_service
 
@@ -19,13 +19,13 @@ _WORKERS = 4
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Its own options."""
-    parser.add_argument("--deaths", type=int, help="workers to kill first (default: 2,000; with --quick 100)")
+    parser.add_argument("--deaths", type=int, help="workers to kill first (default: 400; with --quick 40)")
     parser.add_argument("--scrapes", type=int, default=200, help="scrapes of each (default: 200)")
 
 
 def run(arguments: argparse.Namespace) -> list[Result]:
     """Milliseconds of a scrape of either, in turns."""
-    deaths = arguments.deaths or (100 if arguments.quick else 2000)
+    deaths = arguments.deaths or (40 if arguments.quick else 400)
     with (
         tempfile.TemporaryDirectory(prefix="recsys-bench-") as folder,
         running_service(arguments.model, Path(folder) / "fresh", workers=_WORKERS) as fresh,
@@ -50,15 +50,14 @@ def run(arguments: argparse.Namespace) -> list[Result]:
 
 
 def _end_workers(service: RunningService, deaths: int) -> None:
-    """Kill workers, one after the other, each when its predecessor has a successor."""
+    """Kill all workers at once, over and over, each time when all have successors."""
     pause = threading.Event()
-    for done in range(deaths):
-        workers = service.pids()
-        os.kill(workers[done % len(workers)], signal.SIGKILL)
-        while set(service.pids()) == set(workers) or len(service.pids()) < len(workers):
-            pause.wait(0.002)
-        if sys.stderr.isatty() and done % 20 == 0:
-            print(f"\r{done:,} of {deaths:,} workers have died", end="", file=sys.stderr, flush=True)
-    if sys.stderr.isatty():
-        print("\r" + " " * 50 + "\r", end="", file=sys.stderr)
+    with Progress("deaths of workers", deaths) as progress:
+        for done in range(0, deaths, _WORKERS):
+            progress(done)
+            workers = set(service.pids())
+            for pid in workers:
+                os.kill(pid, signal.SIGKILL)
+            while workers & set(service.pids()) or len(service.pids()) < _WORKERS:
+                pause.wait(0.002)
     service.come_to_rest()

@@ -13,7 +13,7 @@ from rapidfuzz.distance import OSA, Levenshtein
 from recsys_api.catalog.readers import read
 from recsys_api.model import store
 from recsys_api.model.titles import TitleIndex, fold_title
-from scripts.bench.catalogs import scaled_catalog
+from scripts.bench.catalogs import scaled_titles
 from scripts.bench.models import kept, real_catalog, scaled_name
 from scripts.bench.results import Result
 from scripts.bench.timing import milliseconds, p50
@@ -80,10 +80,9 @@ def _large_index() -> TitleIndex:
     model = kept(scaled_name(_LARGE))
     if model is not None:
         return store.load(model).titles
-    print(f"making {_LARGE:,} titles ...", file=sys.stderr)
+    print(f"indexing {_LARGE:,} titles ...", file=sys.stderr)
     source, path = real_catalog()
-    movies = scaled_catalog(_LARGE, read(source, path)[0])
-    names = [(movie.title, movie.original_title) for movie in movies]
+    names = scaled_titles(_LARGE, read(source, path)[0])
     rows = np.arange(_LARGE, dtype=np.int32)
     return TitleIndex.build(names, years=np.zeros(_LARGE, dtype=np.int16), popular_rows=rows)
 
