@@ -24,6 +24,9 @@ WEIGHT_ONE = 1 << 15
 UNIT = 1 / float(WEIGHT_ONE) ** 2
 """What one product of two such integers is worth."""
 
+NOBODY = -1
+"""Fills up a row of the table of neighbours where the catalogue has not so many."""
+
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.uint16]
@@ -141,8 +144,39 @@ def _select(
     return count
 
 
-NOBODY = -1
-"""Fills up a row of the table of neighbours where the catalogue has not so many."""
+_TABLE_ROWS, _TABLE_SCORES = (types.Array(t, 2, "C", readonly=True) for t in (types.int32, types.float32))
+_YEARS = _readonly(types.int16)
+
+
+@njit(
+    types.int64(
+        _TABLE_ROWS, _TABLE_SCORES, types.int64, types.float32, _YEARS, types.boolean,
+        types.int32[::1], types.float32[::1],
+    ),
+    nogil=True,
+    cache=True,
+)  # fmt: skip
+def first_neighbours(
+    rows: Int32s, scores: Scores, row: int, lowest: float, years: npt.NDArray[np.int16], of_other_years: bool,
+    first_rows: Int32s, first_scores: Scores,
+) -> int:  # fmt: skip
+    """Fill `first_rows` and `first_scores` from a row of the table of neighbours, in its order; returns how many came.
+
+    Those that are less similar than `lowest` are left out and, `of_other_years`, those of the year of `row`; 0 is none.
+    """
+    year = years[row] if of_other_years else np.int16(0)
+    count = 0
+    for place in range(rows.shape[1]):
+        neighbour, score = rows[row, place], scores[row, place]
+        if count == first_rows.size or neighbour == NOBODY:
+            break
+        if score >= lowest and (year == 0 or years[neighbour] != year):
+            first_rows[count] = neighbour
+            first_scores[count] = score
+            count += 1
+    return count
+
+
 ALL: Mask = np.zeros(0, dtype=np.bool_)
 """Allows every row."""
 EVEN: Scores = np.zeros(0, dtype=np.float32)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from recsys_api.catalog import EVERYTHING, Facets, Filters
 from recsys_api.model import seeds
-from recsys_api.model.kernel import ALONE, NOBODY, Int32s, Mask, Scores
+from recsys_api.model.kernel import ALONE, NOBODY, Int32s, Mask, Scores, first_neighbours
 from recsys_api.model.mood import DEFAULT, MOODS, Mood
 from recsys_api.model.seeds import Seeds
 from recsys_api.model.store import Model
@@ -82,15 +82,11 @@ class Similar:
         (likes, unlikes, text), model = lookup.seeds, self._model
         in_default_mood = lookup.mood == DEFAULT or not model.multipliers.size
         if in_default_mood and len(likes) == 1 and not unlikes and not text and not lookup.filters:
-            rows, scores = model.neighbours.rows[likes[0]], model.neighbours.scores[likes[0]]
-            unfiltered = not lookup.min_similarity and not lookup.exclude_same_year
-            if unfiltered and lookup.top_k <= rows.size and rows[lookup.top_k - 1] != NOBODY:
-                return Answer(rows[: lookup.top_k].copy(), scores[: lookup.top_k].copy())
-            chosen = self._kept(lookup, rows, scores)
-            if chosen.size == lookup.top_k:
-                return Answer(rows[chosen], scores[chosen])
-            if self._has_all_of(lookup, rows, scores):
-                return Answer(rows[chosen], scores[chosen], chosen.size)
+            found = self._neighbours(lookup)
+            if found.rows.size == lookup.top_k:
+                return found
+            if self._are_all(lookup):
+                return found._replace(matched=found.rows.size)
         return self._compute(lookup)
 
     def _factors(self, lookup: Lookup) -> Scores:
@@ -98,12 +94,15 @@ class Similar:
         factors: Scores = self._model.multipliers[MOODS.index(lookup.mood)]
         return factors
 
-    def _kept(self, lookup: Lookup, rows: Int32s, scores: Scores) -> npt.NDArray[np.intp]:
-        """The places in a movie's row of the table that meet what was asked, at most as many as were asked for."""
-        keep = (scores >= np.float32(lookup.min_similarity)) & (rows != NOBODY)
-        if lookup.exclude_same_year:
-            keep &= self._of_other_years(lookup, self._model.catalog.years[rows])
-        return np.flatnonzero(keep)[: lookup.top_k]
+    def _neighbours(self, lookup: Lookup) -> Answer:
+        """What the movie's row of the table has that meets what was asked."""
+        table, places = self._model.neighbours, min(lookup.top_k, self._model.neighbours.rows.shape[1])
+        rows, scores = np.empty(places, dtype=np.int32), np.empty(places, dtype=np.float32)
+        count = first_neighbours(
+            table.rows, table.scores, lookup.seeds.likes[0], lookup.min_similarity, self._model.catalog.years,
+            lookup.exclude_same_year, rows, scores,
+        )  # fmt: skip
+        return Answer(rows[:count], scores[:count])
 
     def _of_other_years(self, lookup: Lookup, years: npt.NDArray[np.int16]) -> Mask:
         """Which of `years` are not a year of the liked movies."""
@@ -112,13 +111,15 @@ class Similar:
             other &= years != year
         return other
 
-    def _has_all_of(self, lookup: Lookup, rows: Int32s, scores: Scores) -> bool:
-        """Whether no movie that is missing in the table's row can be similar enough."""
-        if rows.size == len(self._model.catalog) - 1 or rows[-1] == NOBODY:
+    def _are_all(self, lookup: Lookup) -> bool:
+        """Whether no movie that is missing in the movie's row of the table can be similar enough."""
+        table, row = self._model.neighbours, lookup.seeds.likes[0]
+        last_row, last = table.rows[row, -1], table.scores[row, -1]
+        if table.rows.shape[1] == len(self._model.catalog) - 1 or last_row == NOBODY:
             return True
-        last, least, factors = scores[-1], np.float32(1), self._factors(lookup)
+        least, factors = np.float32(1), self._factors(lookup)
         if factors.size:
-            last, least = last * factors[rows[-1]], factors.min()
+            last, least = last * factors[last_row], factors.min()
         return bool(last < np.float32(lookup.min_similarity) * least)
 
     def _compute(self, lookup: Lookup) -> Answer:
