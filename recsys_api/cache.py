@@ -4,7 +4,6 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-import struct
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ V = TypeVar("V")
 
 CacheEvent = Literal["hit", "miss", "eviction"]
 
-_COUNT = struct.Struct("<q")
+_COUNT_BYTES = 8
 _MISSING: Any = object()
 
 
@@ -41,7 +40,7 @@ class Cache(Generic[K, V]):
     def __init__(self, maxsize: int, *, generation: Callable[[], int] = lambda: 0) -> None:
         self.on_event: Callable[[CacheEvent, CacheState], None] = lambda event, state: None
         """Hears of every hit, miss and eviction, outside the lock, and of the state then."""
-        self._entries = _Entries[K, V](maxsize)
+        self._entries = cachetools.LRUCache[K, V](maxsize)
         self._pending: dict[K, _Computation[V]] = {}
         self._lock = threading.Lock()
         self._generation = generation
@@ -90,9 +89,9 @@ class Cache(Generic[K, V]):
         with self._lock:
             self._forget_if_told()
             if self._is_awaited(key, computation):
-                before = self._entries.evicted
+                before = len(self._entries)
                 self._entries[key] = value
-                evicted = self._entries.evicted - before
+                evicted = before + 1 - len(self._entries)
             state = self._state()
         computation.finish(value)
         self.on_event("miss", state)
@@ -114,7 +113,7 @@ class Cache(Generic[K, V]):
         generation = self._generation()
         if generation != self._generation_seen:
             self._generation_seen = generation
-            self._entries = _Entries[K, V](self._entries.maxsize)
+            self._entries = cachetools.LRUCache[K, V](self._entries.maxsize)
             self._pending = {}
 
 
@@ -147,34 +146,24 @@ class _Computation(Generic[V]):
             return self._value
 
 
-class _Entries(cachetools.LRUCache[K, V]):
-    """cachetools' LRU, which also counts what it pushed out."""
-
-    evicted = 0
-
-    def popitem(self) -> tuple[K, V]:
-        self.evicted += 1
-        return super().popitem()
-
-
 class SharedGeneration:
     """A number in a file that all workers see: whoever raises it empties every worker's cache."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         with _locked(path) as file:
-            if file.seek(0, os.SEEK_END) < _COUNT.size:
-                file.truncate(_COUNT.size)
-            self._shared = mmap.mmap(file.fileno(), _COUNT.size)
+            if file.seek(0, os.SEEK_END) < _COUNT_BYTES:
+                file.truncate(_COUNT_BYTES)
+            self._shared = memoryview(mmap.mmap(file.fileno(), _COUNT_BYTES)).cast("q")
 
     def __call__(self) -> int:
         """The number now."""
-        return int(_COUNT.unpack_from(self._shared)[0])
+        return self._shared[0]
 
     def advance(self) -> None:
         """Raise the number by one."""
         with _locked(self._path):
-            self._shared[:] = _COUNT.pack(self() + 1)
+            self._shared[0] += 1
 
 
 @contextmanager

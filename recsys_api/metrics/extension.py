@@ -168,7 +168,11 @@ class Metrics(PrometheusMetrics):  # type: ignore[misc]  # the exporter ships no
         self._cpu_of_ended_workers = prometheus_client.Counter(
             "worker_cpu_seconds_total", CATALOGUE["worker_cpu_seconds_total"].help, ["worker"], registry=self.registry
         )
-        self._cache_hit: Callable[[float], None] = self["recommendation_cache_hits_total"]().inc
+        self._cache_events: dict[str, Any] = {
+            "hit": self["recommendation_cache_hits_total"](),
+            "miss": self["recommendation_cache_misses_total"](),
+            "eviction": self["recommendation_cache_evictions_total"](),
+        }
         for definition in CATALOGUE.values():
             self._create_closed(definition)
         self._derived = Derived(self.slots, cache_generation)
@@ -241,12 +245,9 @@ class Metrics(PrometheusMetrics):  # type: ignore[misc]  # the exporter ships no
 
     def count_cache_event(self, event: Literal["hit", "miss", "eviction"], state: CacheFacts) -> None:
         """Count a hit, a miss or an eviction of this process's similarity cache."""
-        if event == "hit":
-            self._cache_hit(1)
-            return
-        name = "recommendation_cache_misses_total" if event == "miss" else "recommendation_cache_evictions_total"
-        self[name]().inc(1)
-        self.slots.note_cache(state.currsize, state.generation)
+        self._cache_events[event].inc(1)
+        if event == "miss":  # what was pushed out for it is out of the state already
+            self.slots.note_cache(state.currsize, state.generation)
 
     def count_unread_request(self, status: int) -> None:
         """Count an answer to what could not be read as a request."""
