@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from types import TracebackType
@@ -42,7 +42,7 @@ class recommending:  # noqa: N801 - reads as a verb at its place: with recommend
             outcome = "not_found" if issubclass(kind, (MovieNotFound, TitleNotFound)) else "error"
             self._series.generated[outcome].inc(1)
 
-    def gave(self, answer: Answer, catalog: Catalog, movie_ids: Sequence[int]) -> None:
+    def gave(self, answer: Answer, catalog: Catalog) -> None:
         """Note the movies of one list, and which genres interest people: those of the movies that were asked about."""
         scores = answer.scores.tolist()
         generated = self._series.generated
@@ -50,7 +50,7 @@ class recommending:  # noqa: N801 - reads as a verb at its place: with recommend
         self._metrics.change(
             [
                 (generated["success"], len(scores)) if scores else (generated["empty"], 1),
-                *[(by_genre(genre), 1) for id_ in movie_ids for genre in catalog.genres_of(catalog.row(id_))],
+                *[(by_genre(genre), 1) for row in answer.likes for genre in catalog.genres_of(row)],
                 *self._series.similarities.all_observed(scores),
             ]
         )

@@ -45,8 +45,8 @@ def batch(asked: questions.BatchBody) -> Response:
         found, unknown = recommender.recommend_many(
             asked.movie_ids, top_k=asked.top_k, min_similarity=asked.min_similarity
         )
-    for movie_id, answer in found.items():
-        account.gave(answer, recommender.catalog, [movie_id])
+    for answer in found.values():
+        account.gave(answer, recommender.catalog)
     account.missed(len(unknown))
     return answers.from_model(
         {
@@ -85,7 +85,7 @@ def _recommend(
             diversity=asked.diversity,
             explain=asked.explain,
         )
-    account.gave(answer, recommender.catalog, movie_ids)
+    account.gave(answer, recommender.catalog)
     return answers.from_model(
         {
             "movie_id": movie_ids[0] if movie_ids else None,

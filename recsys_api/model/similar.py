@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from recsys_api.catalog import EVERYTHING, Facets, Filters
 from recsys_api.model import seeds
-from recsys_api.model.kernel import ALONE, NOBODY, Int32s, Mask, Scores, first_neighbours
+from recsys_api.model.kernel import ALONE, NOBODY, Int32s, Mask, Scores, TopK, first_neighbours
 from recsys_api.model.mood import DEFAULT, MOODS, Mood
 from recsys_api.model.seeds import Seeds
 from recsys_api.model.store import Model
@@ -47,6 +47,8 @@ class Answer(NamedTuple):
     """Of a list made with diversity: where its movies would be without, and how much they differ."""
     reasons: Sequence[Reason] = ()
     """Why each movie is there, where that was asked."""
+    likes: tuple[int, ...] = ()
+    """The rows of the movies that these are like."""
 
 
 class Similar:
@@ -63,30 +65,32 @@ class Similar:
         Best is by similarity times the mood's multiplier, ties by row. Movies that are no nearer than the unliked ones
         push them away, and movies without anything that a text alone asks for, are left out.
         """
-        return self._varied(lookup) if lookup.diversity else self._ranked(lookup)
+        if lookup.diversity:
+            return Answer(*self._varied(lookup), likes=lookup.seeds.likes)
+        return Answer(*self._ranked(lookup), likes=lookup.seeds.likes)
 
-    def _varied(self, lookup: Lookup) -> Answer:
+    def _varied(self, lookup: Lookup) -> tuple[Int32s, Scores, int, Varied]:
         """A choice from as many candidates as it takes: most often the first hundred do."""
         pool = max(_POOL, _POOL_FOR_EACH * lookup.top_k)
         while True:
-            rows, scores, matched, *_ = self._ranked(lookup._replace(top_k=pool, diversity=0.0))
+            rows, scores, matched = self._ranked(lookup._replace(top_k=pool, diversity=0.0))
             factors = self._factors(lookup)
             worth = scores * factors[rows] if factors.size else scores
             varied = self._variety.choose(rows, worth, lookup.top_k, diversity=lookup.diversity)
             if varied.places.size == lookup.top_k or rows.size < pool:
                 told = matched if varied.places.size < lookup.top_k or lookup.filters else -1
-                return Answer(rows[varied.places], scores[varied.places], told, varied)
+                return rows[varied.places], scores[varied.places], told, varied
             pool *= _POOL_FOR_EACH
 
-    def _ranked(self, lookup: Lookup) -> Answer:
+    def _ranked(self, lookup: Lookup) -> tuple[Int32s, Scores, int]:
         (likes, unlikes, text), model = lookup.seeds, self._model
         in_default_mood = lookup.mood == DEFAULT or not model.multipliers.size
         if in_default_mood and len(likes) == 1 and not unlikes and not text and not lookup.filters:
-            found = self._neighbours(lookup)
-            if found.rows.size == lookup.top_k:
-                return found
+            rows, scores = self._neighbours(lookup)
+            if rows.size == lookup.top_k:
+                return rows, scores, -1
             if self._are_all(lookup):
-                return found._replace(matched=found.rows.size)
+                return rows, scores, rows.size
         return self._compute(lookup)
 
     def _factors(self, lookup: Lookup) -> Scores:
@@ -94,7 +98,7 @@ class Similar:
         factors: Scores = self._model.multipliers[MOODS.index(lookup.mood)]
         return factors
 
-    def _neighbours(self, lookup: Lookup) -> Answer:
+    def _neighbours(self, lookup: Lookup) -> TopK:
         """What the movie's row of the table has that meets what was asked."""
         table, places = self._model.neighbours, min(lookup.top_k, self._model.neighbours.rows.shape[1])
         rows, scores = np.empty(places, dtype=np.int32), np.empty(places, dtype=np.float32)
@@ -102,7 +106,7 @@ class Similar:
             table.rows, table.scores, lookup.seeds.likes[0], lookup.min_similarity, self._model.catalog.years,
             lookup.exclude_same_year, rows, scores,
         )  # fmt: skip
-        return Answer(rows[:count], scores[:count])
+        return TopK(rows[:count], scores[:count])
 
     def _of_other_years(self, lookup: Lookup, years: npt.NDArray[np.int16]) -> Mask:
         """Which of `years` are not a year of the liked movies."""
@@ -122,7 +126,7 @@ class Similar:
             last, least = last * factors[last_row], factors.min()
         return bool(last < np.float32(lookup.min_similarity) * least)
 
-    def _compute(self, lookup: Lookup) -> Answer:
+    def _compute(self, lookup: Lookup) -> tuple[Int32s, Scores, int]:
         index, factors = self._model.index, self._factors(lookup)
         allowed = self._allowed(lookup)
         asked = seeds.query(self._model, lookup.seeds)
@@ -132,10 +136,10 @@ class Similar:
             scale=asked.scale, lowest=lowest, allowed=allowed, factors=factors, copies=self._model.copies,
         )  # fmt: skip
         if rows.size == lookup.top_k and not lookup.filters:
-            return Answer(rows, scores)
+            return rows, scores, -1
         if lowest or lookup.seeds.unlikes:
             allowed = index.reaching(asked.features, asked.weights, scale=asked.scale, lowest=lowest, allowed=allowed)
-        return Answer(rows, scores, self._different(allowed))
+        return rows, scores, self._different(allowed)
 
     def _different(self, rows: Mask) -> int:
         """How many of the `rows` bool [N] that are true there are, copies of one another counted once."""
