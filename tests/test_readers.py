@@ -230,10 +230,13 @@ def test_wikipedia_rows_of_one_film_become_one_and_films_that_share_an_article_s
 
 
 def test_wikipedia_cast_loses_its_scraps(tmp_path: Path) -> None:
-    cast = ["voices of", "Tom Hanks", "(voices)", "and", "Sammy Davis, Jr.", ".", "Tom Hanks", "Ida (narrator)"]
+    cast = [
+        "voices of", "Tom Hanks", "(voices)", "and", "Sammy Davis, Jr.", ".", "Tom Hanks", "Ida (narrator)",
+        "screenwriter", "will.i.am",
+    ]  # fmt: skip
     film = {"title": "X", "year": 1999, "cast": cast, "genres": ["Animated", "Sport"]}
     movie = read("wikipedia", wikipedia(tmp_path / "a.json", film))[0][0]
-    assert movie.cast == ("Tom Hanks", "Sammy Davis, Jr.", "Ida")
+    assert movie.cast == ("Tom Hanks", "Sammy Davis, Jr.", "Ida", "will.i.am")
     assert movie.genres == ("Animation", "Sports")
 
 

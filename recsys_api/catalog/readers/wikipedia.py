@@ -23,7 +23,8 @@ from recsys_api.text import fold
 _GENRES = {"Animated": "Animation", "Historical": "History", "Sport": "Sports"}
 _PARENTHESES = re.compile(r"\s*\([^()]*\)?|[()\[\]]")
 _SCRAPS = frozenset(
-    {"and", "voices", "voices of", "voice of", "voice", "narrator", "nominee", "director", "the", "with"}
+    {"and", "voices", "voices of", "voice of", "voice", "narrator", "nominee", "director", "the", "with", "cast",
+     "screenplay", "jr", "sr"}
 )
 # Footnote marks, links to other Wikipedias and style sheets that got into titles with the text of a table's cell.
 _MARKUP = re.compile(r"(?<=\S)\s*\[\w{1,3}\]$|\s*\.mw-parser-output[^{}]*\{[^{}]*\}")
@@ -147,6 +148,8 @@ def _person(name: str) -> str:
     for beginning in ("and ", "voices of ", "voice of "):
         cleaned = cleaned.removeprefix(beginning)
     if cleaned.lower() in _SCRAPS or not any(letter.isalpha() for letter in cleaned):
+        return ""
+    if cleaned.islower() and "." not in cleaned:  # such as "writer"; will.i.am is a name
         return ""
     return cleaned + "." if name.endswith(("Jr.", "Sr.")) and not cleaned.endswith(".") else cleaned
 
