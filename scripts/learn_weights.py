@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -28,6 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         movies = sorted(join.joined(arguments.tags, folder), key=lambda movie: movie.movie_id)
         fuller = join.with_directors(movies, arguments.wikipedia) if arguments.wikipedia else movies
         rated = ratings.read(folder / "ratings.csv", Catalog.from_movies(movies), links=folder / "links.csv")
+        others = {"the same, keywords taken away": ([replace(movie, keywords=()) for movie in movies], rated)}
+        if arguments.wikipedia:
+            articles = Catalog.from_movies(join.of_wikipedia(arguments.wikipedia, folder))
+            others["films of Wikipedia"] = list(articles), ratings.read(folder / "ratings.csv", articles)
     except RecsysError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -39,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_whole(arguments.write, text)
     if arguments.report:
         command = shlex.join(["scripts/learn_weights.py", *(argv if argv is not None else sys.argv[1:])])
-        told = paper.document(movies, fuller, rated, weights, seed=arguments.seed, command=command)
+        told = paper.document(
+            movies, fuller, rated, weights, without_keywords=others, seed=arguments.seed, command=command
+        )
         write_whole(arguments.report, told)
         print(f"report    {arguments.report}", file=sys.stderr)
     return 0

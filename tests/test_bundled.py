@@ -11,9 +11,15 @@ from typing import Any
 
 import pytest
 
+from recsys_api.app import create_app
 from recsys_api.catalog import Movie
 from recsys_api.catalog.readers import BUNDLED, read
+from recsys_api.model.build import build
+from recsys_api.model.recommender import Recommender
+from recsys_api.settings import Settings
 from recsys_api.text import fold
+
+from .conftest import ROOT
 
 GENRES = {
     "Action", "Adventure", "Animation", "Comedy", "Crime", "Documentary", "Drama", "Family", "Fantasy", "History",
@@ -75,6 +81,17 @@ def test_overviews_are_a_sentence_or_two_and_each_its_own(bundled: list[Movie]) 
         assert movie.overview.endswith((".", "!", "?")), movie.title
     openings = Counter(" ".join(fold(movie.overview).split()[:8]) for movie in bundled)
     assert not [opening for opening, n in openings.items() if n > 1]
+
+
+def test_the_answer_in_the_readme_is_what_the_service_gives(bundled: list[Movie], tmp_path: Path) -> None:
+    shown = re.search(
+        r"\$ curl 'http://localhost:8000(\S+)'\n```\n```json\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+    )
+    assert shown is not None
+    app = create_app(Settings(metrics_dir=tmp_path), recommender=Recommender(build(bundled, source="bundled")))
+    answer, told = app.test_client().get(shown[1]).json, json.loads(shown[2])
+    assert answer.keys() == told.keys()
+    assert answer["recommendations"] == told["recommendations"]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """From movies to features: a budget shared by field, text of any language, and free text matched against it."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,7 +21,7 @@ NAMES = [field.name for field in FIELDS]
 
 
 def test_weights_and_shares_add_up_to_one() -> None:
-    assert sum(field.weight for field in FIELDS) == pytest.approx(1)
+    assert sum(field.weight for field in SHIPPED.fields.values()) == pytest.approx(1)
     assert sum(field.share for field in FIELDS) == pytest.approx(1)
     assert set(SHIPPED.fields) == set(NAMES)
     assert sum(field.typical for field in SHIPPED.fields.values()) == pytest.approx(1)
@@ -43,10 +45,38 @@ def test_each_block_is_normalised_to_its_weight() -> None:
     assert fitted.matrix.dtype == np.float32
     for field in FIELDS:
         of_field = norms(fitted, field.name)
-        if SHIPPED.fields[field.name].thin:
-            assert np.all(of_field < np.sqrt(field.weight)), field.name
+        worth = SHIPPED.fields[field.name]
+        if worth.thin:
+            assert np.all(of_field < np.sqrt(worth.weight)), field.name
         elif field.name != "collection":
-            assert of_field == pytest.approx(np.sqrt(field.weight)), field.name
+            assert of_field == pytest.approx(np.sqrt(worth.weight)), field.name
+
+
+def test_of_a_cast_one_known_name_among_five_is_no_more_than_a_fifth() -> None:
+    """Names that the budget leaves out still take their share: a star's film with newcomers is not all the star's."""
+    stars = [Movie(i, "", cast=("Ann Lee", "Max Stone")) for i in range(40)]
+    alone, among_five = (Movie(90 + i, "", cast=("Ann Lee", *(f"New {j}" for j in range(i)))) for i in (0, 4))
+    fitted = fit([*stars, alone, among_five], max_features=2)
+    assert fitted.terms["cast"] == ["ann lee", "max stone"]
+    near = fitted.matrix @ fitted.matrix[[0]].toarray()[0]
+    assert near[-1] < near[-2] / 2
+
+
+def test_the_overview_stands_in_for_keywords_as_far_as_they_are_missing() -> None:
+    known = [Movie(i, "", overview=f"word{i % 7} thing{i % 5}", keywords=(f"theme {i % 6}",)) for i in range(40)]
+    shares = [0.0, 0.5, 1.0]
+    told = [
+        fit([replace(movie, keywords=()) if i < share * 40 else movie for i, movie in enumerate(known)]).weights.fields
+        for share in shares
+    ]
+    assert told[0] == SHIPPED.fields
+    for share, fields in zip(shares, told, strict=True):
+        moved = SHIPPED.stand_in * share * SHIPPED.fields["keywords"].weight
+        assert fields["overview"].weight == pytest.approx(SHIPPED.fields["overview"].weight + moved)
+        assert sum(field.weight for field in fields.values()) == pytest.approx(1)
+        assert sum(field.typical for field in fields.values()) == pytest.approx(1)
+    without_any = fit([Movie(i, f"T{i}", cast=("Ann Lee",)) for i in range(3)])
+    assert without_any.weights.fields == SHIPPED.fields
 
 
 def test_of_a_field_that_counts_by_how_much_is_told_a_longer_list_counts_for_more() -> None:
@@ -107,7 +137,8 @@ def test_prose_drops_stop_words_and_letters_and_keeps_numbers() -> None:
 @pytest.fixture(scope="module")
 def vocabulary() -> Vocabulary:
     fitted = fit(SIX)
-    return Vocabulary.from_terms(fitted.terms, fitted.idf)
+    weights = {name: field.weight for name, field in fitted.weights.fields.items()}
+    return Vocabulary.from_terms(fitted.terms, fitted.idf, weights)
 
 
 def terms_of(vocabulary: Vocabulary, text: str) -> set[str]:

@@ -74,6 +74,7 @@ def build(
     copies = kin.copies(catalog, index, features.columns_of("overview", fitted.terms))
     factors = multipliers[mood.MOODS.index(mood.DEFAULT)]
     table = rank(index, neighbours, factors=factors, copies=copies, progress=on_block)
+    settings = {"max_features": max_features, "neighbours": neighbours, **fitted.weights.described()}
     model = Model(
         catalog=catalog,
         index=index,
@@ -83,9 +84,9 @@ def build(
         franchises=kin.franchises(catalog),
         titles=titles,
         terms=fitted.terms,
-        vocabulary=Vocabulary.from_terms(fitted.terms, fitted.idf),
+        vocabulary=Vocabulary.from_terms(fitted.terms, fitted.idf, settings["field_weights"]),
         source=source,
-        settings={"max_features": max_features, "neighbours": neighbours, **weights.described()},
+        settings=settings,
         card={},
     )
     return replace(model, card=describe(model))

@@ -33,6 +33,8 @@ class Features:
     """Each field's terms in the order of its columns; the blocks follow the table of fields."""
     idf: npt.NDArray[np.float32]
     """float32 [F]: inverse document frequency, 1 where a field does not use it."""
+    weights: Weights
+    """What the fields are worth in this catalogue."""
 
 
 def fit(
@@ -42,28 +44,30 @@ def fit(
     weights: Weights = SHIPPED,
     progress: Callable[[int], None] | None = None,
 ) -> Features:
-    """TF-IDF features of `movies` [N], at most `max_features` over all fields, each field with its weight.
+    """TF-IDF features of `movies` [N], at most `max_features` over all fields, each field with its weight, the
+    overview with more where keywords are missing.
 
     Term frequencies are damped to 1 + ln(tf), document frequencies smoothed as if one more movie held every term
     (scikit-learn's TfidfTransformer). The movies are read once, one by one. `progress` is told how many have been.
     """
-    total, fitted = _fitted(movies, max_features, weights, progress)
+    total, fitted = _fitted(movies, max_features, progress)
+    weights = weights.for_catalogue(lacking=_without_keywords(fitted))
     terms = {field.name: fitted[field.name].terms if field.name in fitted else [] for field in FIELDS}
     if not fitted:
-        return Features(csr_array((total, 0), dtype=np.float32), terms, np.zeros(0, dtype=np.float32))
-    rows = {name: block.rows for name, block in fitted.items()}
+        return Features(csr_array((total, 0), dtype=np.float32), terms, np.zeros(0, dtype=np.float32), weights)
+    rows = _weighted(fitted, weights)
     matrix = _scaled(hstack(list(rows.values()), format="csr"), _made_up_for(rows, weights))
     matrix = csr_array(_scaled(matrix, _damped(matrix, weights.damping)))
     idf = np.concatenate([block.idf for block in fitted.values()])
-    return Features(matrix.astype(np.float32), terms, idf.astype(np.float32))
+    return Features(matrix.astype(np.float32), terms, idf.astype(np.float32), weights)
 
 
 def blocks(
     movies: Iterable[Movie], *, weights: Weights, max_features: int = MAX_FEATURES
 ) -> dict[str, csr_array]:
     """The rows of each field that any movie has, float32 [N, terms], before anything is made up for: to learn from."""
-    _, fitted = _fitted(movies, max_features, weights, None)
-    return {name: csr_array(block.rows.astype(np.float32)) for name, block in fitted.items()}
+    _, fitted = _fitted(movies, max_features, None)
+    return {name: csr_array(rows.astype(np.float32)) for name, rows in _weighted(fitted, weights).items()}
 
 
 class _Block(NamedTuple):
@@ -72,10 +76,13 @@ class _Block(NamedTuple):
     terms: list[str]
     idf: npt.NDArray[np.float64]
     rows: csr_array
+    """TF-IDF, of any norm."""
+    squares: npt.NDArray[np.float64]
+    """The squared norm of each row, with what the budget left out where that counts."""
 
 
 def _fitted(
-    movies: Iterable[Movie], max_features: int, weights: Weights, progress: Callable[[int], None] | None
+    movies: Iterable[Movie], max_features: int, progress: Callable[[int], None] | None
 ) -> tuple[int, dict[str, _Block]]:
     """How many movies there are, and every field that any of them has."""
     counters = {field.name: _Counter(field) for field in FIELDS}
@@ -95,21 +102,35 @@ def _fitted(
             transformer = TfidfTransformer(norm=None, sublinear_tf=True, use_idf=field.uses_idf)
             rows = csr_array(transformer.fit_transform(counts[:, columns]))
             idf = transformer.idf_ if field.uses_idf else np.ones(columns.size)
-            worth = weights.fields[field.name]
-            rows = _weighted(rows, worth.weight, worth.thin)
-            fitted[field.name] = _Block([terms[column] for column in columns], idf, rows)
+            whole = csr_array(transformer.fit_transform(counts)) if field.whole else rows
+            names = [terms[column] for column in columns.tolist()]
+            fitted[field.name] = _Block(names, idf, rows, _squared_norms(whole))
     return total, fitted
 
 
-def _weighted(block: csr_array, weight: float, thin: float) -> csr_array:
-    """The rows of `block` with the squared norm weight * mass / (mass + thin).
+def _without_keywords(fitted: Mapping[str, _Block]) -> float:
+    """The share of the movies with an overview that have no keywords."""
+    if "overview" not in fitted:
+        return 0.0
+    told = np.diff(fitted["overview"].rows.indptr) > 0
+    named = np.diff(fitted["keywords"].rows.indptr) > 0 if "keywords" in fitted else np.zeros_like(told)
+    return float(1 - named[told].mean())
+
+
+def _weighted(fitted: Mapping[str, _Block], weights: Weights) -> dict[str, csr_array]:
+    """Each field's rows, their norms by its weight."""
+    worth = weights.fields
+    return {name: _normed(block, worth[name].weight, worth[name].thin) for name, block in fitted.items()}
+
+
+def _normed(block: _Block, weight: float, thin: float) -> csr_array:
+    """The rows of `block` with the squared norm weight * mass / (mass + thin), but for what the budget left out.
 
     The mass of a row is its squared norm in units of the rarest possible term: about how many rare terms it has. So a
     movie of which little is told is not as near to its namesakes in that little as one of which much is told.
     """
-    squares = _squared_norms(block)
-    rarest = (np.log((1 + block.shape[0]) / 2) + 1) ** 2
-    return _scaled(block, np.sqrt(weight / np.maximum(squares + thin * rarest, np.finfo(float).tiny)))
+    rarest = (np.log((1 + block.rows.shape[0]) / 2) + 1) ** 2
+    return _scaled(block.rows, np.sqrt(weight / np.maximum(block.squares + thin * rarest, np.finfo(float).tiny)))
 
 
 def _made_up_for(blocks: Mapping[str, csr_array], weights: Weights) -> npt.NDArray[np.float64]:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from recsys_api.catalog import Movie
-from recsys_api.model.weights import SHIPPED
 from recsys_api.text import fold, prose
 
 MAX_FEATURES = 20_000
@@ -25,20 +24,22 @@ class Field:
     why: str
     is_text: bool = False
     """Tokens are word stems, so that prose can be matched against them; otherwise whole phrases."""
+    whole: bool = False
+    """Terms that the budget leaves out still take their share: one known name of five is no more than a fifth."""
     uses_idf: bool = True
     most_common: float = 1.0
     """Terms that more than this share of the movies have are left out: they tell none apart and cost the most time."""
     in_queries: float = 0.0
     """How much a text query that speaks to this field is worth; 0 where a text cannot speak to it."""
 
-    @property
-    def weight(self) -> float:
-        """Share of the similarity; the weights of all fields add up to 1."""
-        return SHIPPED.fields[self.name].weight
-
 
 def _folded(values: Iterable[str]) -> list[str]:
     return [folded for value in values if (folded := fold(value))]
+
+
+def _told(movie: Movie) -> list[str]:
+    """The words of the overview but for the movie's own year, which is a field of its own."""
+    return [token for token in prose(movie.overview) if token != str(movie.year)]
 
 
 def _year_spans(movie: Movie) -> list[str]:
@@ -62,7 +63,7 @@ def _spans(year: int, length: int) -> list[str]:
 
 
 FIELDS = (
-    Field("overview", 0.40, lambda m: prose(m.overview), is_text=True, most_common=0.10, in_queries=0.30,
+    Field("overview", 0.40, _told, is_text=True, most_common=0.10, in_queries=0.30,
           why="What happens, where and to whom; the only field that every source fills."),
     Field("keywords", 0.17, lambda m: _folded(m.keywords), in_queries=0.25,
           why="Themes and devices in few words; sharing a rare one says more than sharing a genre."),
@@ -70,11 +71,11 @@ FIELDS = (
           why="Mood and promise; films without a genre in common are seldom wanted together."),
     Field("title", 0.12, lambda m: prose(m.title), is_text=True, in_queries=0.03,
           why="Sequels and remakes carry their name."),
-    Field("cast", 0.18, lambda m: _folded(m.cast[:5]), in_queries=0.15,
+    Field("cast", 0.18, lambda m: _folded(m.cast[:5]), whole=True, in_queries=0.15,
           why="The leading five; below them a name no longer brings an audience."),
     Field("year", 0.01, _year_spans, uses_idf=False,
           why="Audiences stay near a period, and so do ways of telling a story."),
-    Field("directors", 0.09, lambda m: _folded(m.directors), in_queries=0.10,
+    Field("directors", 0.09, lambda m: _folded(m.directors), whole=True, in_queries=0.10,
           why="A director's films resemble each other more than their cast or their genre tells."),
     Field("collection", 0.01, lambda m: _folded((m.collection,)),
           why="The series, where the source names it."),

@@ -223,7 +223,7 @@ def _open_files(folder: Path, manifest: Mapping[str, Any]) -> Model:
         franchises=_map_array(folder / _FRANCHISES),
         titles=TitleIndex.from_arrays(**arrays("titles", _TITLE_ARRAYS), years=catalog.years),
         terms=terms,
-        vocabulary=Vocabulary.from_terms(terms, _map_array(folder / _IDF)),
+        vocabulary=Vocabulary.from_terms(terms, _map_array(folder / _IDF), manifest["settings"]["field_weights"]),
         source=manifest["source"],
         settings=manifest["settings"],
         card=orjson.loads((folder / _CARD).read_bytes()),

@@ -46,6 +46,8 @@ class _Block:
     """One field's terms as a query meets them."""
 
     field: Field
+    norm: float
+    """Of a movie's features of the field, where all is told."""
     columns: dict[str, int]
     by_word: dict[str, list[tuple[int, float]]]
     """Phrases by each of their words, with the share that the word has in them: people by surname, themes by a part."""
@@ -92,14 +94,19 @@ class Vocabulary:
     """Those that a word of a length can be, with so many slips of the hand, and their letters; found when needed."""
 
     @classmethod
-    def from_terms(cls, terms: Mapping[str, Sequence[str]], idf: npt.NDArray[np.float32]) -> Vocabulary:
-        """The vocabulary of `terms`, each field's in the order of its columns, and their `idf` float32 [F]."""
+    def from_terms(
+        cls, terms: Mapping[str, Sequence[str]], idf: npt.NDArray[np.float32], weights: Mapping[str, float]
+    ) -> Vocabulary:
+        """The vocabulary of `terms`, each field's in the order of its columns, their `idf` float32 [F], and the
+        `weights` of the fields in the similarity.
+        """
         blocks, offset = [], 0
         for field in FIELDS:
             columns = {term: offset + i for i, term in enumerate(terms[field.name])}
             offset += len(columns)
             if field.in_queries:
-                blocks.append(_Block(field, columns, {} if field.is_text else _by_word(columns)))
+                by_word = {} if field.is_text else _by_word(columns)
+                blocks.append(_Block(field, math.sqrt(weights[field.name]), columns, by_word))
         names = list(dict.fromkeys(word for block in blocks for word in block.by_word))
         return cls(idf, tuple(blocks), names, {})
 
@@ -149,8 +156,8 @@ class Vocabulary:
                 columns = sorted(strengths)
                 part = np.array([strengths[column] for column in columns]) * self.idf[columns]
                 worth = block.field.in_queries * coverage
-                # a movie's block has the norm sqrt(weight): divided out here, its cosine remains
-                parts.append(part * worth / math.sqrt(part @ part) / math.sqrt(block.field.weight))
+                # a movie's block has this norm: divided out here, its cosine remains
+                parts.append(part * worth / math.sqrt(part @ part) / block.norm)
                 features.extend(columns)
                 total += worth
         if not features:

@@ -18,7 +18,7 @@ from scripts.quality.ratings import Ratings
 BY_HAND = {"title": 0.01, "collection": 0.02}
 """Weights that ratings do not tell: few likes hang on a sequel or a remake, and still it belongs beside its film."""
 THIN = {"keywords": 8.0}
-COMPENSATION, DAMPING = 0.5, 0.1
+COMPENSATION, DAMPING, STAND_IN = 0.5, 0.1, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def weights_from(movies: Sequence[Movie], ratings: Ratings) -> Weights:
     lacking = {name: 0.0 if name in BY_HAND else shares.get(name, 0.0) for name in told}
     whole = sum(lacking.values())
     fields = {name: Weight(told[name], lacking[name] / whole, thin_of(name)) for name in told}
-    return Weights(fields, COMPENSATION, DAMPING)
+    return Weights(fields, COMPENSATION, DAMPING, STAND_IN)
 
 
 def both_ways(

@@ -45,6 +45,23 @@ def with_directors(movies: Iterable[Movie], wikipedia: Path) -> list[Movie]:
     return found
 
 
+def of_wikipedia(wikipedia: Path, movielens: Path) -> list[Movie]:
+    """The films of wikipedia-movie-data that MovieLens has, too, under MovieLens' movie_id; raises CatalogError.
+
+    They are those of the same title and nearly the same year.
+    """
+    by_title: defaultdict[str, list[Movie]] = defaultdict(list)
+    for article in read("wikipedia", wikipedia)[0]:
+        by_title[_key(article.title)].append(article)
+    found: dict[int, Movie] = {}
+    for film in read("movielens", movielens)[0]:
+        same = [article for article in by_title[_key(film.title)] if abs(article.year - film.year) <= 1]
+        nearest = min(same, key=lambda article: abs(article.year - film.year), default=None)
+        if nearest is not None:
+            found.setdefault(nearest.movie_id, replace(nearest, movie_id=film.movie_id))
+    return list(found.values())
+
+
 def films_of_tags(path: Path) -> list[Movie]:
     """The films of a Parquet file whose column `tags` is the overview three times, the cast, the keywords twice."""
     try:

@@ -1,7 +1,9 @@
 """The weights as a file, and what is known of them as a document."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +17,9 @@ from scripts.quality.ratings import Ratings
 from scripts.quality.report import markdown, table, times
 
 _STRENGTHS = (-0.6, 0.0, 0.2, 0.4, 0.8, 2.0)
+_STAND_INS = (0.0, 0.5, 1.0)
 _SPLITS = 5
+_WIDTH = 115
 _COLUMNS = ("ndcg@10", "recall@20", "mrr", "hit rate@10", "coverage@10", "gini", "diversity", "mean popularity")
 _STRATA = tuple(f"ndcg@10 {stratum}" for stratum in evaluation.STRATA)
 
@@ -33,6 +37,10 @@ def weights_file(weights: Weights, *, movies: int, rated: Ratings) -> str:
         "# How far a movie that is a little like everything is held back: its mean similarity to the power of -this.",
         f"damping = {weights.damping}",
         "",
+        "# How much of the keywords' weight the overview gets in a catalogue without keywords: 0 nothing, 1 all. Where",
+        "# only some of the movies lack them, as much less.",
+        f"stand_in = {weights.stand_in}",
+        "",
         "# weight    share of the similarity; all weights add up to 1",
         "# typical   share of what movies have in common with their nearest: what a movie without the field lacks",
         "# thin      how many of its rarest terms bring a movie half of the field's weight; 0: one brings all of it",
@@ -46,18 +54,47 @@ def weights_file(weights: Weights, *, movies: int, rated: Ratings) -> str:
 
 
 def document(
-    movies: Sequence[Movie], fuller: Sequence[Movie], rated: Ratings, weights: Weights, *, seed: int, command: str
+    movies: Sequence[Movie],
+    fuller: Sequence[Movie],
+    rated: Ratings,
+    weights: Weights,
+    *,
+    without_keywords: Mapping[str, tuple[Sequence[Movie], Ratings]],
+    seed: int,
+    command: str,
 ) -> str:
-    """docs/quality.md: asked of `movies`; fields learned from `fuller`, the same movies with directors."""
+    """docs/quality.md: asked of `movies`; fields learned from `fuller`, the same movies with directors.
+
+    `without_keywords` are catalogues without keywords by what to call them, with ratings by the same people.
+    """
     ways = halves.both_ways(movies, rated, seed=seed, learned_with=fuller)
     lines = [*_opening(movies, rated, seed, command), *_verdict(ways)]
     lines += ["", *_other_splits(movies, fuller, rated), "", *_moods(movies, fuller, rated, seed)]
+    lines += ["", *_without_keywords(without_keywords, fuller, rated, seed)]
     lines += ["", *_missing(movies, weights), "", *_tried(movies, rated, seed), "", "## All figures"]
     for number, way in enumerate(ways, 1):
         for protocol, one in way.asked.items():
             lines += ["", f"### {protocol.capitalize()}, half {number}: {one.cases:,} lists", ""]
             lines += [*table(one, metrics=_COLUMNS), "", *table(one, metrics=_STRATA)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(_wrapped(lines))
+
+
+def _wrapped(lines: Sequence[str]) -> Iterator[str]:
+    """The lines of a Markdown text with its paragraphs wrapped; code, tables and headings stay as they are."""
+    in_code, paragraph = False, ""
+    for line in [*lines, ""]:
+        in_code ^= line.startswith("```")
+        is_prose = bool(line) and not in_code and not line.startswith(("#", "|", "```"))
+        if paragraph and (not is_prose or line.startswith("- ")):
+            indent = "  " if paragraph.startswith("- ") else ""
+            yield from textwrap.wrap(
+                paragraph, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            )
+            paragraph = ""
+        if is_prose:
+            paragraph = f"{paragraph} {line.strip()}".strip()
+        else:
+            yield line
 
 
 def _opening(movies: Sequence[Movie], rated: Ratings, seed: int, command: str) -> Iterator[str]:
@@ -82,8 +119,8 @@ def _opening(movies: Sequence[Movie], rated: Ratings, seed: int, command: str) -
         "",
         "Only the weights of the fields are learned on one half alone. A handful of constants were chosen with both in",
         "view: when a list is thin, the damping of hubs, the balance for missing fields, the strength of the mood, the",
-        "share of item to item, and the spans of years. So the figures are a little kinder than those of people who",
-        "were in neither half would be.",
+        "share of item to item, the part of the keywords that goes to the overview, and the spans of years. So the",
+        "figures are a little kinder than those of people who were in neither half would be.",
         "",
         "`scripts/evaluate.py --ratings ratings.csv --links links.csv` asks the same of any model.",
         "",
@@ -204,6 +241,34 @@ def _moods(movies: Sequence[Movie], fuller: Sequence[Movie], rated: Ratings, see
     yield from markdown(rows)
 
 
+def _without_keywords(
+    catalogues: Mapping[str, tuple[Sequence[Movie], Ratings]], fuller: Sequence[Movie], rated: Ratings, seed: int
+) -> Iterator[str]:
+    """Weights from one half of the people on films with keywords, the other half asked on films without."""
+    yield "## Catalogues without keywords"
+    yield ""
+    yield "Where no film has keywords, the overview tells what films are about, and gets a part of their weight:"
+    yield f"`stand_in` in `recsys_api/model/weights.toml`, {halves.STAND_IN:g}. Weights come from one half of the"
+    yield "people on films with keywords, as above, and the other half is asked on these; nDCG@10, mean of both ways."
+    yield ""
+    rows = [["", "part", SIMILARITY, "balanced", "coverage@10 of balanced", ONE_SOUP, "popularity"]]
+    drawn = rated.halves(seed)
+    for name, (movies, rated_here) in catalogues.items():
+        told: dict[float, list[list[float]]] = {part: [] for part in _STAND_INS}
+        for learned_on in drawn:
+            weights = halves.weights_from(fuller, learned_on)
+            voters = np.isin(rated_here.users, learned_on.users)
+            votes, asked = rated_here.only(voters), rated_here.only(~voters)
+            for part in _STAND_INS:
+                model = halves.subject(movies, replace(weights, stand_in=part), votes)
+                one = evaluation.next_likes(model, asked, learned_on=votes, with_simple=True).figures
+                ndcg = [one[name]["ndcg@10"].value for name in (SIMILARITY, "balanced", ONE_SOUP, "popularity")]
+                told[part].append([*ndcg[:2], one["balanced"]["coverage@10"].value, *ndcg[2:]])
+        for part, both in told.items():
+            rows.append([name, f"{part:g}", *(f"{value:.4f}" for value in np.mean(both, axis=0))])
+    yield from markdown(rows)
+
+
 def _missing(movies: Sequence[Movie], weights: Weights) -> Iterator[str]:
     yield "## Movies without a field"
     yield ""
@@ -212,7 +277,7 @@ def _missing(movies: Sequence[Movie], weights: Weights) -> Iterator[str]:
     yield "near their own ten nearest are, both over what it was before: first as shipped, then with"
     yield "nothing made up for."
     yield ""
-    bare = Weights(weights.fields, 0.0, weights.damping)
+    bare = replace(weights, compensation=0.0)
     rows = [["lost", "exposure", "similarity", "exposure, nothing made up", "similarity, nothing made up"]]
     for name in missing.FIELDS:
         told = [missing.taken_away(movies, name, weights=given) for given in (weights, bare)]
@@ -235,4 +300,6 @@ def _tried(movies: Sequence[Movie], rated: Ratings, seed: int) -> Iterator[str]:
     yield ""
     yield "Tried while it was made, too, without figures of this command: a weight for each term, learned from likes"
     yield "(slightly better alone, but with more popular films and less coverage at the same nDCG); a flag for films"
-    yield "whose original title is another; and holding back by likeness to the nearest 20 or 100 films, not to all."
+    yield "whose original title is another; holding back by likeness to the nearest 20 or 100 films, not to all;"
+    yield "counting words and keywords that the budget of features leaves out, as names are (slightly better alone, but"
+    yield "less coverage); and, in the articles of Wikipedia, leaving out the names of a film's own people (worse)."
