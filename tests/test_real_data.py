@@ -7,11 +7,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
+from recsys_api.catalog import Filters
 from recsys_api.model import store
+from recsys_api.model.kernel import ALONE, WEIGHT_ONE
+from recsys_api.model.recommender import Recommender
 
 from .conftest import ROOT, Service, start, stop
+from .test_answers import meets
 
 
 def build(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -22,12 +28,18 @@ def build(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def service(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """All of the Wikipedia films, served by two workers."""
+def wikipedia(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of all of the Wikipedia films."""
     models = tmp_path_factory.mktemp("wikipedia")
     built = build("--source", "wikipedia", "--input", shared_data / "wikipedia-movies", "--output", models)
     assert built.returncode == 0, built.stderr
-    running = start(models / store.CURRENT, tmp_path_factory.mktemp("metrics"))
+    return models / store.CURRENT
+
+
+@pytest.fixture(scope="module")
+def service(wikipedia: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """All of the Wikipedia films, served by two workers."""
+    running = start(wikipedia, tmp_path_factory.mktemp("metrics"))
     yield running
     stop(running)
 
@@ -60,6 +72,44 @@ def test_toy_story_is_found(service: Service, query: str) -> None:
 )
 def test_what_everybody_expects_is_among_the_first_three(service: Service, query: str, wanted: str) -> None:
     assert wanted in similar(service, query, 3)
+
+
+def test_where_no_film_has_keywords_its_story_counts_for_more_than_its_stars(service: Service) -> None:
+    """Of a catalogue without keywords: the voices of a cartoon are in dramas of its year, too."""
+    movie_id = search(service, "puss in boots the last wish")[0]["movie_id"]
+    found = service.get(f"/recommendations/{movie_id}").json()["recommendations"]
+    assert found[0]["title"] == "Puss in Boots"
+    assert sum("Animation" in movie["genres"] for movie in found) >= 5
+
+
+FILTERS = [
+    Filters(genre=("science fiction",), year_min=1950),
+    Filters(genre=("drama", "crime"), exclude_genre=("Noir",), year_max=1960),
+    Filters(exclude_genre=("Drama", "Comedy", "Silent", "Western")),
+    Filters(genre=("Found Footage",)),
+]
+
+
+def test_filtered_answers_on_a_large_catalogue_equal_a_scan_of_everything(wikipedia: Path) -> None:
+    model = store.load(wikipedia)
+    recommender, movies = Recommender(model), list(model.catalog)
+    weights = csr_array(
+        (model.index.row_weights.astype(np.int64), model.index.row_features, model.index.row_offsets),
+        shape=model.index.shape,
+    )
+    for asked in FILTERS:
+        kept = [meets(movie, asked) for movie in movies]
+        for row in range(0, len(movies), 9000):
+            exact = (weights @ weights[row].toarray().ravel()).astype(np.float32) / np.float32(WEIGHT_ONE**2)
+            wanted, copies = [], {int(model.copies[row])} - {ALONE}
+            for other in np.argsort(-exact, kind="stable").tolist():
+                if other != row and kept[other] and model.copies[other] not in copies:
+                    wanted.append(other)
+                    copies |= {int(model.copies[other])} - {ALONE}
+            answer = recommender.recommend(movies[row].movie_id, top_k=50, filters=asked)
+            assert answer.rows.tolist() == wanted[:50]
+            assert answer.scores.tolist() == exact[wanted[:50]].tolist()
+            assert answer.matched == len(wanted)
 
 
 def test_content_is_found_by_description(service: Service) -> None:
