@@ -8,12 +8,12 @@ from typing import Any
 import structlog
 from gunicorn import util
 from gunicorn.http import errors
-from gunicorn.workers.gthread import ThreadWorker
 
 from recsys_api.api.problems import document
 from recsys_api.errors import HTTP_PROBLEMS
 from recsys_api.metrics.extension import EXTENSION
 from recsys_api.metrics.requests import asked
+from recsys_api.worker.turns import LeadingWorker
 
 _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.LimitRequestLine, 414),
@@ -29,13 +29,8 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
 _log = structlog.get_logger()
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
+class Worker(LeadingWorker):
     """A worker with threads whose own error pages are problem+json too."""
-
-    def init_process(self) -> None:
-        """Make every setting a plain attribute: gunicorn asks for twenty of them at each request, by a long way."""
-        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
-        super().init_process()
 
     def handle(self, conn: Any) -> Any:
         """Answer the next request of a connection."""
