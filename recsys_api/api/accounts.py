@@ -19,46 +19,41 @@ from recsys_api.serving import serving
 
 
 class recommending:  # noqa: N801 - reads as a verb at its place: with recommending(asked.top_k) as account
-    """Accounts for one similarity look-up, or for several in one call."""
+    """Accounts for one similarity look-up, or for several in one call; all is counted at once, at the end."""
 
     def __init__(self, top_k: int) -> None:
         self._metrics = serving().metrics
         self._series = _series(self._metrics, request.environ[ENDPOINT])
-        self._asked = self._series.asked.observed(top_k)
+        self._changes = self._series.asked.observed(top_k)
 
     def __enter__(self) -> recommending:
         self._begun = time.perf_counter()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            seconds = time.perf_counter() - self._begun
-            self._metrics.change([*self._asked, *self._series.taken.observed(seconds)])
-            return
-        self._metrics.change(self._asked)
-        if not issubclass(kind, RequestError):
-            outcome = "not_found" if issubclass(kind, (MovieNotFound, TitleNotFound)) else "error"
-            self._series.generated[outcome].inc(1)
+    def found(self) -> None:
+        """Note that the model has answered: what follows is not its work."""
+        self._changes += self._series.taken.observed(time.perf_counter() - self._begun)
 
     def gave(self, answer: Answer, catalog: Catalog) -> None:
         """Note the movies of one list, and which genres interest people: those of the movies that were asked about."""
         scores = answer.scores.tolist()
-        generated = self._series.generated
-        by_genre = self._metrics["recommendation_requested_genre_total"]
-        self._metrics.change(
-            [
-                (generated["success"], len(scores)) if scores else (generated["empty"], 1),
-                *[(by_genre(genre), 1) for row in answer.likes for genre in catalog.genres_of(row)],
-                *self._series.similarities.all_observed(scores),
-            ]
-        )
+        by_genre, generated = self._series.genres, self._series.generated
+        self._changes.append((generated["success"], len(scores)) if scores else (generated["empty"], 1))
+        self._changes += [(by_genre(genre), 1) for row in answer.likes for genre in catalog.genres_of(row)]
+        self._changes += self._series.similarities.all_observed(scores)
 
     def missed(self, movies: int) -> None:
         """Note movies that do not exist, asked about in a batch."""
         if movies:
-            self._series.generated["not_found"].inc(movies)
+            self._changes.append((self._series.generated["not_found"], movies))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and not issubclass(kind, RequestError):
+            outcome = "not_found" if issubclass(kind, (MovieNotFound, TitleNotFound)) else "error"
+            self._changes.append((self._series.generated[outcome], 1))
+        self._metrics.change(self._changes)
 
 
 class _Series(NamedTuple):
@@ -68,6 +63,7 @@ class _Series(NamedTuple):
     taken: Any
     similarities: Any
     generated: dict[str, Any]
+    genres: Any
 
 
 @lru_cache(maxsize=64)
@@ -78,6 +74,7 @@ def _series(metrics: Metrics, endpoint: str) -> _Series:
         taken=metrics["recommendation_model_inference_duration_seconds"](endpoint),
         similarities=metrics["recommendation_similarity_score"](endpoint),
         generated={status: generated(endpoint, status) for status in ("success", "empty", "not_found", "error")},
+        genres=metrics["recommendation_requested_genre_total"],
     )
 
 

@@ -45,9 +45,10 @@ def batch(asked: questions.BatchBody) -> Response:
         found, unknown = recommender.recommend_many(
             asked.movie_ids, top_k=asked.top_k, min_similarity=asked.min_similarity
         )
-    for answer in found.values():
-        account.gave(answer, recommender.catalog)
-    account.missed(len(unknown))
+        account.found()
+        for answer in found.values():
+            account.gave(answer, recommender.catalog)
+        account.missed(len(unknown))
     return answers.from_model(
         {
             "results": {
@@ -85,7 +86,8 @@ def _recommend(
             diversity=asked.diversity,
             explain=asked.explain,
         )
-    account.gave(answer, recommender.catalog)
+        account.found()
+        account.gave(answer, recommender.catalog)
     return answers.from_model(
         {
             "movie_id": movie_ids[0] if movie_ids else None,
