@@ -59,10 +59,20 @@ class _NoSessions(SessionInterface):
         return True
 
 
+class _Request(Request):
+    """A request whose end costs nothing where no files came with it."""
+
+    def close(self) -> None:
+        """Close what was uploaded."""
+        if "files" in vars(self):
+            super().close()
+
+
 class Application(Flask):
     """Flask's own way is taken wherever something is asked for that the short one leaves out."""
 
     session_interface = _NoSessions()
+    request_class = _Request
 
     @cached_property
     def routes(self) -> Routes:
@@ -74,10 +84,16 @@ class Application(Flask):
         return _Context(self, environ)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """What finds the route of `request`, by its path alone: no route depends on the host."""
-        if request is None:
-            return super().create_url_adapter(request)
-        return MapAdapter(self.url_map, "localhost", "/", "", "http", request.path, request.method)
+        """What makes URLs: the same for every request, since no route depends on the host."""
+        return super().create_url_adapter(request) if request is None else self._url_adapter
+
+    @cached_property
+    def _url_adapter(self) -> MapAdapter:
+        return self.url_adapter_for("/", "GET")
+
+    def url_adapter_for(self, path: str, method: str) -> MapAdapter:
+        """What finds the route of a request by its path alone."""
+        return MapAdapter(self.url_map, "localhost", "/", "", "http", path, method)
 
     def full_dispatch_request(self) -> Response:
         """The answer to the request at hand, made by its view or by the handler of an error."""
@@ -116,6 +132,7 @@ class _Context(RequestContext):
         request = self.request
         found = self.app.routes.find(request.method, request.environ.get("PATH_INFO", ""))
         if found is None:
+            self.url_adapter = self.app.url_adapter_for(request.path, request.method)
             super().match_request()
         else:
             request.url_rule, request.view_args = found
