@@ -1,21 +1,30 @@
-"""A cached recommendation in-process, beside bare Flask returning the same bytes."""
+"""A recommendation in-process, cached and computed, by stage, beside bare Flask returning the same bytes."""
 from __future__ import annotations
 
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, g
 
+from scripts.bench.http import kinds
 from scripts.bench.in_process import Environ, answer, asked, samples_of, tell, working_application
 from scripts.bench.results import Result
 
 _REQUESTS = 300
+_MOVIES = 1000
+_KINDS = ("cached", "computed")
+"""As `http` asks them: one movie over and over, and each time another with a filter."""
+_ENDPOINT = "/recommendations/<int:movie_id>"
 
-Call = Callable[[Environ], object]
+Prepare = Callable[[Environ], Callable[[], object]]
+"""Given a request: what is to be timed."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,67 +37,78 @@ def run(arguments: argparse.Namespace) -> list[Result]:
     rounds = arguments.rounds or (10 if arguments.quick else 30)
     samples = samples_of("scripts.bench.request", arguments.model, rounds)
     took = {name: statistics.median(taken) for name, taken in samples.items()}
-    in_the_view = took["validation"] + took["look-up"] + took["serialisation"]
-    around_the_application = took["the service"] - took["the application"] - took["logging"]
-    return [
-        Result("bare Flask", took["bare Flask"], "us"),
-        Result("the service", took["the service"], "us"),
-        Result("  of which routing and contexts", took["the application"] - took["the view"], "us"),
-        Result("  of which validation", took["validation"], "us"),
-        Result("  of which the look-up", took["look-up"], "us"),
-        Result("  of which serialisation", took["serialisation"], "us"),
-        Result("  of which accounting", took["the view"] - in_the_view + around_the_application, "us"),
-        Result("  of which logging", took["logging"], "us"),
-        Result("the service : bare Flask", took["the service"] / took["bare Flask"], "x", at_most=2.2),
-    ]
+    return [result for kind in _KINDS for result in _results(kind, took)]
+
+
+def _results(kind: str, took: Mapping[str, float]) -> Iterator[Result]:
+    whole, bare = took[f"{kind}: the service"], took[f"{kind}: bare Flask"]
+    stages = {"routing and contexts": took[f"{kind}: the application"] - took[f"{kind}: the view"]}
+    stages |= {name: took[f"{kind}: {name}"] for name in ("validation", "look-up", "serialisation", "logging")}
+    yield Result(f"{kind}: bare Flask", bare, "us")
+    yield Result(f"{kind}: the service", whole, "us")
+    for name, taken in stages.items():
+        yield Result(f"{kind}:   of which {name}", taken, "us")
+    yield Result(f"{kind}:   of which accounting and what is between", whole - sum(stages.values()), "us")
+    yield Result(f"{kind}: the service : bare Flask", whole / bare, "x", at_most=2.2 if kind == "cached" else None)
 
 
 def _measure(model: Path, rounds: int) -> dict[str, list[float]]:
     """Microseconds of each thing that is called, in each round."""
-    app = working_application(model)
-    called = dict(_whole(app))
-    environ = _environ(app)
+    from recsys_api.model import store  # noqa: PLC0415 - only in the process that shares metrics
+
+    app = working_application(model, cache_size=1)  # so that one movie over and over is met, and one of many never
+    bodies: dict[int, bytes] = {}
+    whole, stages = _whole(app, bodies), _stages(app)
     samples: dict[str, list[float]] = {}
-    for _ in range(rounds):
-        for name, call in called.items():
-            samples.setdefault(name, []).append(_microseconds(call, environ))
-        with app.request_context(environ()):
-            for name, stage in _stages(app).items():
-                samples.setdefault(name, []).append(_microseconds(stage, environ))
+    paths_of = {kind.name: [path for path, _ in kind.paths[:_MOVIES]] for kind in kinds(store.load(model))}
+    for kind in _KINDS:
+        bodies.update((_movie_id(_request(path)), app.test_client().get(path).data) for path in paths_of[kind])
+        requests = map(_request, cycle(paths_of[kind]))
+        for _ in range(rounds):
+            for name, call in whole.items():
+                samples.setdefault(f"{kind}: {name}", []).append(_microseconds(call, requests, nullcontext))
+            for name, call in stages.items():
+                samples.setdefault(f"{kind}: {name}", []).append(_microseconds(call, requests, _in_view(app)))
     return samples
 
 
-def _movie_id(app: Flask) -> int:
-    return int(app.extensions["recsys_api"].recommender.catalog.movie_ids[0])
+def _request(path: str) -> Environ:
+    """What the application is handed with a request, the accounts' part too."""
+    return {**asked(*path.split("?")), "recsys.request_id": "00000000", "recsys.endpoint": _ENDPOINT}
 
 
-def _environ(app: Flask) -> Callable[[], Environ]:
-    """What the application is handed with a request for recommendations, the accounts' part too."""
-    path = f"/recommendations/{_movie_id(app)}"
-    of_accounts = {"recsys.request_id": "00000000", "recsys.endpoint": "/recommendations/<int:movie_id>"}
-    return lambda: {**asked(path), **of_accounts}
+def _movie_id(environ: Environ) -> int:
+    return int(environ["PATH_INFO"].rpartition("/")[2])
 
 
-def _whole(app: Flask) -> Iterator[tuple[str, Call]]:
+def _whole(app: Flask, bodies: Mapping[int, bytes]) -> dict[str, Prepare]:
     """Whole requests: to bare Flask, to the service, and to the service without what is around the application."""
-    body = app.test_client().get(f"/recommendations/{_movie_id(app)}").data
     bare = Flask("bare")
-    bare.get("/recommendations/<int:movie_id>")(lambda movie_id: Response(body, mimetype="application/json"))
-    yield "bare Flask", partial(answer, bare.wsgi_app)
-    yield "the service", partial(answer, app.wsgi_app)
-    yield "the application", partial(answer, app.wsgi_app._app)  # type: ignore[attr-defined]  # inside of the accounts
+    bare.get(_ENDPOINT)(lambda movie_id: Response(bodies[movie_id], mimetype="application/json"))
+    applications = {
+        "bare Flask": bare.wsgi_app,
+        "the service": app.wsgi_app,
+        "the application": app.wsgi_app._app,  # type: ignore[attr-defined]  # inside of the accounts
+    }
+    return {name: partial(partial, answer, application) for name, application in applications.items()}
 
 
-def _stages(app: Flask) -> dict[str, Call]:
+def _stages(app: Flask) -> dict[str, Prepare]:
     """The stages of a request, each by itself."""
     from recsys_api import logs  # noqa: PLC0415
     from recsys_api.api import answers, parsing, questions  # noqa: PLC0415
 
-    recommender, movie_id = app.extensions["recsys_api"].recommender, _movie_id(app)
-    found = recommender.recommend(movie_id)
+    recommender = app.extensions["recsys_api"].recommender
     view = app.view_functions["recommendations.by_id"]
 
-    def serialise(environ: Environ) -> None:
+    def look_up(environ: Environ) -> Callable[[], Any]:
+        wanted = parsing.from_query(questions.RecommendationsQuery)
+        return partial(
+            recommender.recommend, _movie_id(environ), top_k=wanted.top_k, min_similarity=wanted.min_similarity,
+            exclude_same_year=wanted.exclude_same_year,
+        )  # fmt: skip
+
+    def serialise(movie_id: int, found: Any) -> None:
         answers.from_model(
             {
                 "movie_id": movie_id,
@@ -102,23 +122,34 @@ def _stages(app: Flask) -> dict[str, Call]:
         logs.request_begun(environ)
         logs.request_finished(environ, 200, 1000)
 
-    view(movie_id=movie_id)  # from here on the context knows when its view began
     return {
-        "the view": lambda environ: view(movie_id=movie_id),
-        "validation": lambda environ: parsing.from_query(questions.RecommendationsQuery),
-        "look-up": lambda environ: recommender.recommend(movie_id),
-        "serialisation": serialise,
-        "logging": log,
+        "the view": lambda environ: partial(view, movie_id=_movie_id(environ)),
+        "validation": lambda environ: partial(parsing.from_query, questions.RecommendationsQuery),
+        "look-up": look_up,
+        "serialisation": lambda environ: partial(serialise, _movie_id(environ), look_up(environ)()),
+        "logging": lambda environ: partial(log, environ),
     }
 
 
-def _microseconds(call: Call, environ: Callable[[], Environ]) -> float:
+def _in_view(app: Flask) -> Callable[[Environ], Any]:
+    """The context of a request whose view has begun."""
+    @contextmanager
+    def context(environ: Environ) -> Iterator[None]:
+        with app.request_context(environ):
+            g.begun = time.perf_counter()
+            yield
+
+    return context
+
+
+def _microseconds(prepare: Prepare, requests: Iterator[Environ], context: Callable[[Environ], Any]) -> float:
     taken = []
-    for _ in range(_REQUESTS):
-        given = environ()
-        begun = time.perf_counter()
-        call(given)
-        taken.append(time.perf_counter() - begun)
+    for environ in islice(requests, _REQUESTS):
+        with context(environ):
+            call = prepare(environ)
+            begun = time.perf_counter()
+            call()
+            taken.append(time.perf_counter() - begun)
     return statistics.median(taken) * 1e6
 
 
