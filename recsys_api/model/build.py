@@ -17,8 +17,8 @@ from recsys_api.model.titles import TitleIndex
 from recsys_api.model.vocabulary import Vocabulary
 from recsys_api.model.weights import SHIPPED, Weights
 
-NEIGHBOURS = 100
-"""How many of each movie's nearest are kept in the table."""
+NEIGHBOURS = 50
+"""How many of each movie's nearest are kept in the table: as many as a list may have."""
 
 Progress = Callable[[str, int, int], None]
 """Told a step's name, how much of it is done and how much there is."""

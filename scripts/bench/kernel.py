@@ -13,13 +13,14 @@ from sklearn.metrics.pairwise import linear_kernel
 from sparse_dot_topn import sp_matmul_topn
 
 from recsys_api.model import store
+from recsys_api.model.build import NEIGHBOURS
 from recsys_api.model.kernel import WEIGHT_ONE, SimilarityIndex
 from recsys_api.model.neighbours import neighbours
 from scripts.bench.models import scaled_model
 from scripts.bench.results import Result
 from scripts.bench.timing import milliseconds, p50
 
-_TOP_K, _TABLE_K, _SEED = 10, 100, 11
+_TOP_K, _SEED = 10, 11
 _OURS, _TOPN, _SCIPY, _SKLEARN = "the service", "sparse_dot_topn", "scipy", "scikit-learn"
 _LARGE = 300_000
 
@@ -30,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> list[Result]:
-    """Milliseconds of a live top-10 look-up at two sizes, and seconds of the table of all rows' top 100."""
+    """Milliseconds of a live top-10 look-up at two sizes, and seconds of the table of all rows' nearest."""
     rows = arguments.rows or (100 if arguments.quick else 200)
     index = store.load(arguments.model).index
     results = [*_look_ups(index, rows), *_table(index, 1 if arguments.quick else 2)]
@@ -84,14 +85,14 @@ def _table(index: SimilarityIndex, rounds: int) -> list[Result]:
     seconds: dict[str, list[float]] = {_OURS: [], _TOPN: []}
     for _ in range(rounds):
         for name, call in (
-            (_OURS, lambda: neighbours(index, _TABLE_K, threads=threads)),
-            (_TOPN, lambda: sp_matmul_topn(matrix, transposed, top_n=_TABLE_K + 1, sort=True, n_threads=threads)),
+            (_OURS, lambda: neighbours(index, NEIGHBOURS, threads=threads)),
+            (_TOPN, lambda: sp_matmul_topn(matrix, transposed, top_n=NEIGHBOURS + 1, sort=True, n_threads=threads)),
         ):
             print(f"all pairs by {name} ...", file=sys.stderr)
             begun = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - begun)
-    what = f"table of the nearest {_TABLE_K} of {index.shape[0]:,} films on {threads} threads"
+    what = f"table of the nearest {NEIGHBOURS} of {index.shape[0]:,} films on {threads} threads"
     best = {name: min(taken) for name, taken in seconds.items()}
     return [
         *(Result(f"{what}, {name}", taken, "s") for name, taken in best.items()),

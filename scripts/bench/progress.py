@@ -15,9 +15,10 @@ class Progress:
     def __init__(self, what: str, total: int) -> None:
         self._what, self._total = what, total
         self._on_terminal = sys.stderr.isatty()
+        self._first: tuple[float, int] | None = None
+        self._told = time.monotonic()
 
     def __enter__(self) -> Progress:
-        self._begun = self._told = time.monotonic()
         return self
 
     def __exit__(
@@ -27,13 +28,18 @@ class Progress:
             print("\r" + " " * _WIDTH + "\r", end="", file=sys.stderr, flush=True)
 
     def __call__(self, done: int) -> None:
-        """So much of the total is done."""
+        """So much of the total is done; what is left is estimated from the first call on."""
         now = time.monotonic()
+        self._first = self._first or (now, done)
         if self._on_terminal or now - self._told >= _SECONDS_BETWEEN_LINES:
             self._told = now
-            line = f"{self._what}: {done:,} of {self._total:,}, {self._left(done, now - self._begun)}"
-            begins, ends = ("\r", "") if self._on_terminal else ("", "\n")
-            print(f"{begins}{line:<{_WIDTH}}", end=ends, file=sys.stderr, flush=True)
+            line = f"{self._what}: {done:,} of {self._total:,}, {self._left(done, now, *self._first)}"
+            if self._on_terminal:
+                print(f"\r{line:<{_WIDTH}}", end="", file=sys.stderr, flush=True)
+            else:
+                print(line, file=sys.stderr, flush=True)
 
-    def _left(self, done: int, seconds: float) -> str:
-        return f"about {seconds / done * (self._total - done):,.0f} s left" if done else "just begun"
+    def _left(self, done: int, now: float, begun: float, done_then: int) -> str:
+        if done == done_then:
+            return "just begun"
+        return f"about {(now - begun) / (done - done_then) * (self._total - done):,.0f} s left"
