@@ -137,11 +137,14 @@ def test_a_model_is_evaluated_on_ratings(
     told = tmp_path / "told.json"
     status = evaluate.main(
         ["--ratings", str(shared / "ratings.csv"), "--links", str(shared / "links.csv"), "--model", str(folder),
-         "--json", str(told)]
+         "--json", str(told), "--plots", str(tmp_path / "plots")]
     )  # fmt: skip
     printed = capsys.readouterr().out
     assert status == 0
     assert "The model has no votes, so that moods change nothing." in printed
+    drawn = {path.name: path.read_bytes() for path in (tmp_path / "plots").iterdir()}
+    assert set(drawn) == {"next-likes.png", "item-to-item.png", "cold-films.png", "coverage.png", "popularity.png"}
+    assert all(content.startswith(b"\x89PNG") for content in drawn.values())
     asked = json.loads(told.read_text())["asked"]
     assert set(asked) == {"next likes", "item to item", "cold films"}
     systems = asked["next likes"]["systems"]
