@@ -453,6 +453,21 @@ def test_an_explanation_by_http_names_fields_and_terms_as_they_are_spelt(client:
     assert scores == sorted(scores, reverse=True)
 
 
+def test_a_sentence_tells_of_the_story_what_title_genres_and_names_do_not() -> None:
+    """An overview that names its stars and its genre is not about them."""
+    story = "A science fiction film with Max Stone, in which robots {} on the moon."
+    movies = [
+        Movie(i, title, genres=("Science Fiction",), cast=("Max Stone",), overview=story.format(verb))
+        for i, (title, verb) in enumerate([("Robots", "sing"), ("Iron", "dance"), ("Steel", "weep")])
+    ]
+    others = [Movie(i, f"Other {i}", genres=("Crime",), overview=f"A bank in town {i}.") for i in range(3, 40)]
+    answer = Recommender(build([*movies, *others], source="csv")).recommend(0, top_k=1, explain=True)
+    assert "both about moon" in answer.reasons[0].sentence
+    assert "both with Max Stone" in answer.reasons[0].sentence
+    words = {term.term for field in answer.reasons[0].fields if field.field == "overview" for term in field.terms}
+    assert {"Stone", "science", "robots"} <= words
+
+
 def test_what_diversity_does_is_told_apart(client: FlaskClient, oracle: Oracle) -> None:
     heat = titled(oracle, "Heat").movie_id
     plain = ids(get(client, f"/recommendations/{heat}", top_k=50)["recommendations"])

@@ -14,7 +14,7 @@ from recsys_api.model.kernel import UNIT
 from recsys_api.model.mood import MOODS
 from recsys_api.model.similar import Answer, Lookup
 from recsys_api.model.store import Model
-from recsys_api.text import fold, spellings, stem
+from recsys_api.text import fold, prose, spellings, stem
 
 _MOST_CLAUSES, _MOST_NAMED = 3, 3
 _LEAST_TOLD = 0.1
@@ -118,6 +118,7 @@ class Reasons:
         known = _Spelling([*liked, *map(catalog.movie, lookup.seeds.unlikes), words])
         factors = self._model.multipliers[MOODS.index(lookup.mood)]
         alone = liked[0] if len(liked) == 1 and not lookup.seeds.text else None
+        told_elsewhere = _names_in(alone)
         reasons = []
         for i, (row, similarity) in enumerate(zip(answer.rows.tolist(), answer.scores.tolist(), strict=True)):
             features, own = self._model.index.features_of(row)
@@ -131,7 +132,7 @@ class Reasons:
             multiplier = float(factors[row]) if factors.size else 1.0
             reasons.append(
                 Reason(
-                    sentence=_sentence(fields, alone, int(catalog.years[row])),
+                    sentence=_sentence(fields, alone, int(catalog.years[row]), told_elsewhere),
                     fields=fields,
                     multiplier=multiplier,
                     score=similarity * multiplier,
@@ -153,14 +154,25 @@ class Reasons:
         return sorted(fields, key=_CONTRIBUTION, reverse=True)
 
 
-def _sentence(fields: Sequence[FieldReason], seed: Movie | None, year: int) -> str:
+def _names_in(seed: Movie | None) -> frozenset[str]:
+    """The stems of a movie's title, genres and people: in its overview they tell nothing that is not told already."""
+    return frozenset(prose(" ".join((seed.title, *seed.genres, *seed.directors, *seed.cast)))) if seed else frozenset()
+
+
+def _sentence(fields: Sequence[FieldReason], seed: Movie | None, year: int, told_elsewhere: frozenset[str]) -> str:
     """The strongest reasons in plain words; `seed` is the one movie that was asked about, where it was one."""
     least = _LEAST_TOLD * sum(field.contribution for field in fields if field.contribution > 0)
-    found = {field.field: _names(field.terms) for field in fields if field.contribution > least}
+    found = {
+        field.field: _names(field.terms, told_elsewhere if field.field == "overview" else frozenset())
+        for field in fields
+        if field.contribution > least
+    }
     if "keywords" in found:
         found.pop("overview", None)  # a keyword says better what a movie is about than a word of its story does
     clauses = []
     for field, names in found.items():
+        if not names:
+            continue
         clause = _years_apart(seed.year if seed else 0, year) if field == "year" else _clause(field, names, seed)
         if clause:
             clauses.append(clause)
@@ -176,9 +188,10 @@ def _clause(field: str, names: Sequence[str], seed: Movie | None) -> str:
     return clause.format(named, s="s" if len(names) > 1 else "")
 
 
-def _names(terms: Sequence[Term]) -> list[str]:
-    """The greatest of `terms`, each spelling once."""
-    return list(dict.fromkeys(term.term for term in terms if term.contribution > 0))[:_MOST_NAMED]
+def _names(terms: Sequence[Term], left_out: frozenset[str]) -> list[str]:
+    """The greatest of `terms` but for the stems `left_out`, each spelling once."""
+    spelt = dict.fromkeys(term.term for term in terms if term.contribution > 0)
+    return [name for name in spelt if not left_out or stem(fold(name)) not in left_out][:_MOST_NAMED]
 
 
 def _years_apart(first: int, second: int) -> str:
