@@ -118,8 +118,7 @@ class LeadingWorker(QuickWorker):
             self._answering = None
             self._term += 1
             self._behind += 1
-        with suppress(KeyError):  # its socket may be closed already
-            self.poller.unregister(kept_by.sock)
+        self.poller.unregister(kept_by.descriptor)
         return True
 
     def _doze(self, begun: int) -> None:
@@ -133,6 +132,7 @@ class LeadingWorker(QuickWorker):
     def _end(self) -> None:
         self._ended = True
         self._wake.set()
+        self.method_queue.defer(lambda: None)  # wakes the leader
         os.write(self.PIPE[1], b".")
 
     def _lead_on(self) -> None:
@@ -212,13 +212,13 @@ class LeadingWorker(QuickWorker):
         self._listen_to(conn, self.on_client_socket_readable)
         self._newest, self._accepted_at = conn, time.monotonic()
 
-    def on_client_socket_readable(self, conn: Any, client: Any) -> None:
+    def on_client_socket_readable(self, conn: Any, _: int) -> None:
         """Answer a connection's request, or have it wait for a thread."""
         (self.keepalived_conns if conn.initialized else self.pending_conns).remove(conn)
         if self._is_free():
             self._answer(conn)
         else:
-            self.poller.unregister(client)
+            self.poller.unregister(conn.descriptor)
             self._waiting.append(conn)
 
     def _answer(self, conn: Any) -> None:
@@ -257,7 +257,7 @@ class LeadingWorker(QuickWorker):
                 conn.timeout = min(conn.timeout, time.monotonic() + STOP_KEEPALIVE_LINGER)
             self.keepalived_conns.append(conn)
             return
-        self.poller.unregister(conn.sock)
+        self.poller.unregister(conn.descriptor)
         if kept:  # the next request came together with this one
             self._waiting.append(conn)
         else:
@@ -276,10 +276,10 @@ class LeadingWorker(QuickWorker):
         conn.timeout = time.monotonic() + _LINGER_SECONDS
         self._parting.append(conn)
 
-    def _drain(self, conn: Any, client: Any) -> None:
+    def _drain(self, conn: Any, _: int) -> None:
         """Read what a client sends after its last answer, until it closes its side."""
         with suppress(OSError):
-            if client.recv(_DRAINED_AT_ONCE):
+            if conn.sock.recv(_DRAINED_AT_ONCE):
                 return
         self._parting.remove(conn)
         self._close(conn)
@@ -289,9 +289,9 @@ class LeadingWorker(QuickWorker):
             self._close(self._parting.popleft())
 
     def _close(self, conn: Any) -> None:
-        self.poller.unregister(conn.sock)
+        self.poller.unregister(conn.descriptor)
         self.nr_conns -= 1
         conn.close()
 
     def _listen_to(self, conn: Any, then: Callable[[Any, Any], None]) -> None:
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(then, conn))
+        self.poller.register(conn.descriptor, selectors.EVENT_READ, partial(then, conn))

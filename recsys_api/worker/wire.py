@@ -76,6 +76,11 @@ class QuickWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no type
 class Connection(TConn):  # type: ignore[misc]
     """A client's connection."""
 
+    def __init__(self, cfg: Any, sock: Any, client: Any, server: Any) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.descriptor: int = sock.fileno()
+        """What it is known by while it is listened to, whatever becomes of the socket."""
+
     def init(self) -> None:
         """Make ready for the first request."""
         super().init()
