@@ -8,8 +8,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from flask import request
-
+from recsys_api.api.application import environment
 from recsys_api.catalog import Catalog
 from recsys_api.errors import MovieNotFound, RequestError, TitleNotFound
 from recsys_api.metrics import Metrics
@@ -23,7 +22,7 @@ class recommending:  # noqa: N801 - reads as a verb at its place: with recommend
 
     def __init__(self, top_k: int) -> None:
         self._metrics = serving().metrics
-        self._series = _series(self._metrics, request.environ[ENDPOINT])
+        self._series = _series(self._metrics, environment()[ENDPOINT])
         self._changes = self._series.asked.observed(top_k)
 
     def __enter__(self) -> recommending:

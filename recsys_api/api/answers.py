@@ -9,10 +9,11 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from flask import Response, g, request
+from flask import Response, request
 from werkzeug.datastructures import Headers
 
 from recsys_api.api import questions
+from recsys_api.api.application import BEGUN, environment
 from recsys_api.catalog import Catalog
 from recsys_api.model.similar import Answer
 from recsys_api.serving import serving
@@ -82,13 +83,13 @@ def timed() -> dict[str, Any]:
     """When the answer was made and how long it took from the view's first line."""
     return {
         "request_time": datetime.now(UTC),
-        "processing_time_ms": round((time.perf_counter() - g.begun) * 1000, 3),
+        "processing_time_ms": round((time.perf_counter() - environment()[BEGUN]) * 1000, 3),
     }
 
 
 def from_model(content: Any) -> Response:
     """An answer that depends on the model and on what was asked, and on nothing else: clients may keep it a while."""
-    here, environ = serving(), request.environ
+    here, environ = serving(), environment()
     tag = _tag(environ, here.recommender.stats.model_version)
     etag = "ETag", f'W/"{tag}"'  # weak: the times in the body are of the first answer
     if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:

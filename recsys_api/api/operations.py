@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-from flask import Response, g
+from flask import Response
 
+from recsys_api.api.application import BEGUN, environment
 from recsys_api.api.parsing import from_body, from_query
 from recsys_api.api.questions import Asked, NothingAsked
 
@@ -54,7 +55,7 @@ def operation(
     def declare(view: View) -> View:
         @wraps(view)
         def answer(**path: Any) -> Response:
-            g.begun = time.perf_counter()
+            environment()[BEGUN] = time.perf_counter()
             asked = from_query(query)
             if body is not None:
                 return view(**path, asked=from_body(body))

@@ -10,6 +10,7 @@ from flask import request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from recsys_api.api.application import environment
 from recsys_api.api.questions import Asked
 from recsys_api.errors import FieldError, InvalidRequest, UnreadableBody, UnsupportedMedia
 
@@ -18,7 +19,7 @@ A = TypeVar("A", bound=Asked)
 
 def from_query(schema: type[A]) -> A:
     """The query string as `schema`; a parameter given twice is an error, since one of them would be ignored."""
-    asked: A = _read(schema, request.environ.get("QUERY_STRING", ""))
+    asked: A = _read(schema, environment().get("QUERY_STRING", ""))
     return asked
 
 

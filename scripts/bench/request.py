@@ -11,7 +11,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, g
+from flask import Flask, Response
 
 from scripts.bench.http import kinds
 from scripts.bench.in_process import Environ, answer, asked, samples_of, tell, working_application
@@ -133,10 +133,12 @@ def _stages(app: Flask) -> dict[str, Prepare]:
 
 def _in_view(app: Flask) -> Callable[[Environ], Any]:
     """The context of a request whose view has begun."""
+    from recsys_api.api.application import BEGUN  # noqa: PLC0415
+
     @contextmanager
     def context(environ: Environ) -> Iterator[None]:
         with app.request_context(environ):
-            g.begun = time.perf_counter()
+            environ[BEGUN] = time.perf_counter()
             yield
 
     return context
