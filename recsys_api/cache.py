@@ -63,17 +63,15 @@ class Cache(Generic[K, V]):
         with self._lock:
             self._forget_if_told()
             value: V = self._entries.get(key, _MISSING)
-            pending = None if value is not _MISSING else self._pending.get(key)
+            pending = self._pending.get(key) if value is _MISSING else None
             if value is _MISSING and pending is None:
                 computation = self._pending[key] = _Computation()
-            state = self._state()
-        if value is not _MISSING:
-            self.on_event("hit", state)
-            return value
-        if pending is not None:
-            self.on_event("hit", state)
-            return pending.result()
-        return self._fill(key, compute, computation)
+            else:
+                state = self._state()
+        if value is _MISSING and pending is None:
+            return self._fill(key, compute, computation)
+        self.on_event("hit", state)
+        return value if pending is None else pending.result()
 
     def _fill(self, key: K, compute: Callable[[], V], computation: _Computation[V]) -> V:
         try:
@@ -110,8 +108,7 @@ class Cache(Generic[K, V]):
         return True
 
     def _forget_if_told(self) -> None:
-        generation = self._generation()
-        if generation != self._generation_seen:
+        if (generation := self._generation()) != self._generation_seen:
             self._generation_seen = generation
             self._entries = cachetools.LRUCache[K, V](self._entries.maxsize)
             self._pending = {}

@@ -9,7 +9,6 @@ import select
 import stat
 import sys
 from collections.abc import Iterable, MutableMapping
-from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from itertools import count
@@ -189,9 +188,11 @@ class _Stdout:
 
 def _write(line: bytes | str) -> None:
     rest = (line.encode(errors="replace") if isinstance(line, str) else line) + b"\n"
-    with suppress(OSError):  # a full disk or a closed pipe must not fail the request that is logged
+    try:
         while rest:
             rest = rest[os.write(_STDOUT, rest) :]
+    except OSError:
+        pass  # a full disk or a closed pipe must not fail the request that is logged
 
 
 class _Handler(logging.Handler):

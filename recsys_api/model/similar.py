@@ -108,7 +108,7 @@ class Similar:
             table.rows, table.scores, lookup.seeds.likes[0], lookup.min_similarity, self._model.catalog.years,
             lookup.exclude_same_year, rows, scores,
         )  # fmt: skip
-        return TopK(rows[:count], scores[:count])
+        return TopK(rows, scores) if count == places else TopK(rows[:count], scores[:count])
 
     def _of_other_years(self, lookup: Lookup, years: npt.NDArray[np.int16]) -> Mask:
         """Which of `years` are not a year of the liked movies."""
