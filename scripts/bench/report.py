@@ -72,8 +72,8 @@ def run(arguments: argparse.Namespace) -> list[Result]:
         left = sum(_MINUTES[each] for each in names[place:]) * (_QUICK if arguments.quick else 1)
         print(f"== {name}, {place + 1} of {len(names)}, about {left:.0f} minutes left ==", file=sys.stderr, flush=True)
         quick, most = ["--quick"] if arguments.quick else [], arguments.most if name == "scale" else None
-        if most:
-            _measure(name, [*quick, "--most", str(most)], _RESULTS / f"{name}-{most}.json")
+        if most:  # what a report without it has built need not be built again
+            _measure(name, [*quick, "--kept", "--most", str(most)], _RESULTS / f"{name}-{most}.json")
         else:
             _measure(name, quick, _RESULTS / f"{name}.json")
     sections = [section for name in _MINUTES for section in _kept(name)]

@@ -49,7 +49,7 @@ _UNITS = {BUILD: "s", BUSY: "s", MEMORY: "GB", ARTIFACT: "GB"}
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Its own options."""
     parser.add_argument("--most", type=int, default=_MOST, help="no larger size (default: 300,000; there is 1,000,000)")
-    parser.add_argument("--kept", action="store_true", help="measure models that are there already without a new build")
+    parser.add_argument("--kept", action="store_true", help="what is built already is not built again")
 
 
 def run(arguments: argparse.Namespace) -> list[Result]:
