@@ -10,7 +10,8 @@ from rapidfuzz.distance import OSA
 from recsys_api.model import store
 from scripts import benchmark
 from scripts.bench import report
-from scripts.bench.catalogs import scaled_catalog
+from scripts.bench.catalogs import scaled_catalog, scaled_titles
+from scripts.bench.progress import Progress
 from scripts.bench.results import Result, table
 from scripts.bench.typos import typos
 
@@ -98,6 +99,20 @@ def test_a_scaled_catalogue_is_the_same_each_time_and_has_no_movie_twice() -> No
     moulds = {(movie.release_date, movie.genres, len(movie.overview.split())) for movie in SIX}
     assert {(movie.release_date, movie.genres, len(movie.overview.split())) for movie in first} == moulds
     assert len(list(scaled_catalog(4, SIX))) == 4
+
+
+@pytest.mark.parametrize("total", [4, 200])
+def test_the_titles_of_a_scaled_catalogue_can_be_had_without_it(total: int) -> None:
+    whole = [(movie.title, movie.original_title) for movie in scaled_catalog(total, SIX)]
+    assert list(scaled_titles(total, SIX)) == whole
+
+
+def test_long_work_tells_now_and_then_how_much_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("films", 1000, clock=map(float, range(0, 1000, 15)).__next__) as progress:
+        for done in (0, 100, 200, 300, 400):
+            progress(done)
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["films: 100 of 1,000, about 135 s left", "films: 300 of 1,000, about 105 s left"]
 
 
 def test_a_typo_is_one_slip_and_never_another_title() -> None:

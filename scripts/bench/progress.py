@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 _SECONDS_BETWEEN_LINES = 20
@@ -12,11 +13,11 @@ _WIDTH = 79
 class Progress:
     """Told how much is done: on a terminal in one line that changes, elsewhere in a line now and then."""
 
-    def __init__(self, what: str, total: int) -> None:
-        self._what, self._total = what, total
+    def __init__(self, what: str, total: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._what, self._total, self._clock = what, total, clock
         self._on_terminal = sys.stderr.isatty()
         self._first: tuple[float, int] | None = None
-        self._told = time.monotonic()
+        self._told = clock()
 
     def __enter__(self) -> Progress:
         return self
@@ -29,7 +30,7 @@ class Progress:
 
     def __call__(self, done: int) -> None:
         """So much of the total is done; what is left is estimated from the first call on."""
-        now = time.monotonic()
+        now = self._clock()
         self._first = self._first or (now, done)
         if self._on_terminal or now - self._told >= _SECONDS_BETWEEN_LINES:
             self._told = now
