@@ -51,13 +51,17 @@ def _look_ups(index: SimilarityIndex, count: int) -> list[Result]:
         return found
 
     def topn(row: int) -> list[float]:
-        return _others(sp_matmul_topn(row_of[row], transposed, top_n=_TOP_K + 1, sort=True).data)
+        found = sp_matmul_topn(row_of[row], transposed, top_n=_TOP_K + 1, sort=True)
+        return _first(found.data[found.indices != row])
 
     def scipy(row: int) -> list[float]:
-        return _others(np.sort(_greatest((row_of[row] @ transposed).data))[::-1])
+        found = row_of[row] @ transposed
+        return _first(_greatest(found.data[found.indices != row]))
 
     def sklearn(row: int) -> list[float]:
-        return _others(np.sort(_greatest(linear_kernel(row_of[row], matrix)[0]))[::-1])
+        found = linear_kernel(row_of[row], matrix)[0]
+        found[row] = -1
+        return _first(_greatest(found))
 
     calls: dict[str, Callable[[int], list[float]]] = {_OURS: ours, _TOPN: topn, _SCIPY: scipy, _SKLEARN: sklearn}
     agree = [np.allclose(ours(row), topn(row), atol=1e-5) for row in drawn if len(topn(row)) == _TOP_K]
@@ -107,10 +111,10 @@ def _matrix(index: SimilarityIndex) -> csr_matrix:
 
 
 def _greatest(scores: np.ndarray) -> np.ndarray:
-    return scores if scores.size <= _TOP_K + 1 else scores[np.argpartition(scores, -_TOP_K - 1)[-_TOP_K - 1 :]]
+    found = scores if scores.size <= _TOP_K else scores[np.argpartition(scores, -_TOP_K)[-_TOP_K:]]
+    return np.sort(found)[::-1]
 
 
-def _others(scores: np.ndarray) -> list[float]:
-    """All but the first, which is the row itself."""
-    others: list[float] = np.asarray(scores)[1:].tolist()
-    return others
+def _first(scores: np.ndarray) -> list[float]:
+    first: list[float] = np.asarray(scores)[:_TOP_K].tolist()
+    return first

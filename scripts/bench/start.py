@@ -24,13 +24,13 @@ _SECONDS_BETWEEN_RELOADS = 1.5
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Its own options."""
     parser.add_argument("--starts", type=int, help="starts (default: 7; with --quick 2)")
-    parser.add_argument("--reloads", type=int, help="reloads (default: 10; with --quick 3)")
+    parser.add_argument("--reloads", type=int, help="reloads (default: 10; with --quick 2)")
 
 
 def run(arguments: argparse.Namespace) -> list[Result]:
     """Seconds of a start, and requests lost over several reloads."""
     starts = arguments.starts or (2 if arguments.quick else 7)
-    reloads = arguments.reloads or (3 if arguments.quick else 10)
+    reloads = arguments.reloads or (2 if arguments.quick else 10)
     asked = kinds(store.load(arguments.model))
     with tempfile.TemporaryDirectory(prefix="recsys-bench-") as folder:
         here = Path(folder)
