@@ -40,6 +40,21 @@ def test_a_look_up_equals_the_dense_product_with_ties_in_the_order_of_rows(
     assert found.scores.tolist() == scores
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 40), st.integers(1, 12), st.integers(1, 50), st.booleans())
+def test_what_has_any_feature_of_a_query_is_found_as_by_a_look_up_of_all(
+    seed: int, rows: int, features: int, k: int, masked: bool
+) -> None:
+    index, _ = random_index(seed, rows, features)
+    allowed = np.random.default_rng(seed).random(rows) < 0.5 if masked else np.zeros(0, dtype=bool)
+    for row in (seed % rows, 0):  # twice: nothing of the first is left over for the second
+        query = index.features_of(row)
+        found, every = (find(*query, k, scale=1.5, allowed=allowed) for find in (index.matching, index.top_k))
+        similar = every.scores > 0
+        assert found.rows.tolist() == every.rows[similar].tolist()
+        assert found.scores.tolist() == every.scores[similar].tolist()
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 40), st.integers(1, 50), st.floats(0, 1), st.booleans(), st.booleans())
 def test_factors_order_the_floor_leaves_out_and_one_copy_stands_for_all(

@@ -50,7 +50,7 @@ def _readonly(dtype: Any) -> Any:
     return types.Array(dtype, 1, "C", readonly=True)
 
 
-OFFSETS, IDS, WEIGHTS, _MASK = (_readonly(t) for t in (types.int64, types.int32, types.uint16, types.boolean))
+OFFSETS, IDS, WEIGHTS, MASK = (_readonly(t) for t in (types.int64, types.int32, types.uint16, types.boolean))
 _COUNTER = types.int32[::1]
 
 
@@ -95,7 +95,7 @@ def _place_of_copy(row: int, count: int, copies: Int32s, best_rows: Int32s) -> i
 
 @njit(
     types.int64(
-        _COUNTER, types.float32, types.float32, _MASK, types.int64, _FACTORS, types.float32, IDS,
+        _COUNTER, types.float32, types.float32, MASK, types.int64, _FACTORS, types.float32, IDS,
         types.int32[::1], types.float32[::1],
     ),
     nogil=True,
@@ -177,6 +177,55 @@ def first_neighbours(
     return count
 
 
+@njit(
+    [
+        types.int64(
+            IDS, weights, OFFSETS, IDS, WEIGHTS, types.float32, MASK,
+            _COUNTER, types.int32[::1], types.int32[::1], types.float32[::1],
+        )
+        for weights in (WEIGHTS, _QUERY)
+    ],
+    nogil=True,
+    cache=True,
+)  # fmt: skip
+def _match(
+    features: Int32s, weights: Weights | Int32s, offsets: Int64s, rows: Int32s, row_weights: Weights, unit: np.float32,
+    allowed: Mask, totals: Int32s, touched: Int32s, best_rows: Int32s, best_scores: Scores,
+) -> int:  # fmt: skip
+    """Put the best of the rows that have any of the features into `best_rows` with their similarity; returns how many.
+
+    For the few features of a text, which most rows have nothing of: only what was touched is looked at and cleared.
+    `totals` are 0 before and after.
+    """
+    size = 0
+    for i in range(features.size):
+        weight = np.int32(weights[i])
+        if weight > 0:
+            for j in range(offsets[features[i]], offsets[features[i] + 1]):
+                row = rows[j]
+                touched[size] = row  # overwritten by the next one if this row is listed already
+                size += totals[row] == 0
+                totals[row] += weight * np.int32(row_weights[j])
+    last = best_rows.size - 1
+    count = 0
+    for row in touched[:size]:
+        score = _similarity(totals[row], unit)
+        totals[row] = 0
+        if allowed.size > 0 and not allowed[row]:
+            continue
+        if count > last and (score < best_scores[last] or (score == best_scores[last] and row > best_rows[last])):
+            continue
+        place = min(count, last)
+        count = place + 1
+        while place > 0 and (
+            best_scores[place - 1] < score or (best_scores[place - 1] == score and best_rows[place - 1] > row)
+        ):
+            best_scores[place], best_rows[place] = best_scores[place - 1], best_rows[place - 1]
+            place -= 1
+        best_scores[place], best_rows[place] = score, row
+    return count
+
+
 ALL: Mask = np.zeros(0, dtype=np.bool_)
 """Allows every row."""
 EVEN: Scores = np.zeros(0, dtype=np.float32)
@@ -255,7 +304,7 @@ class SimilarityIndex:
         row `excluded`. `copies` int32 [N] has one number for all rows that are copies of each other, -1 for a row that
         has none: the best one of them stands for all.
         """
-        totals = self._totals()
+        totals = self._room("totals")[:-1]
         _accumulate(features, weights, self.offsets, self.rows, self.weights, totals)
         rows = np.empty(min(k, self.shape[0]), dtype=np.int32)
         ordered_by = np.empty(rows.size, dtype=np.float32)
@@ -267,6 +316,18 @@ class SimilarityIndex:
         rows = rows[:count]
         return TopK(rows, np.minimum(totals[rows].astype(np.float32) * unit, np.float32(1)))
 
+    def matching(
+        self, features: Int32s, weights: Weights | Int32s, k: int, *, scale: float = 1.0, allowed: Mask = ALL
+    ) -> TopK:
+        """What top_k would give of the rows that have any of the features; quicker where few rows have."""
+        rows = np.empty(min(k, self.shape[0]), dtype=np.int32)
+        scores = np.empty(rows.size, dtype=np.float32)
+        count = _match(
+            features, weights, self.offsets, self.rows, self.weights, np.float32(scale * UNIT), allowed,
+            self._room("sums"), self._room("touched"), rows, scores,
+        )  # fmt: skip
+        return TopK(rows[:count], scores[:count])
+
     def features_of(self, row: int) -> tuple[Int32s, Weights]:
         """The features of `row` and their weights, as a query for what is like it."""
         first, last = self.row_offsets[row], self.row_offsets[row + 1]
@@ -276,15 +337,16 @@ class SimilarityIndex:
         self, features: Int32s, weights: Weights | Int32s, *, lowest: float, allowed: Mask, scale: float = 1.0
     ) -> Mask:
         """The rows of `allowed` bool [N] whose similarity to a query is at least `lowest`; see top_k."""
-        totals = self._totals()
+        totals = self._room("totals")[:-1]
         _accumulate(features, weights, self.offsets, self.rows, self.weights, totals)
         similarity = np.minimum(totals.astype(np.float32) * np.float32(scale * UNIT), np.float32(1))
         reached: Mask = allowed & (similarity >= np.float32(lowest))
         return reached
 
-    def _totals(self) -> Int32s:
-        """This thread's accumulator, int32 [N]."""
-        totals: Int32s | None = getattr(self._scratch, "totals", None)
-        if totals is None:
-            totals = self._scratch.totals = np.empty(self.shape[0], dtype=np.int32)
-        return totals
+    def _room(self, use: str) -> Int32s:
+        """This thread's room for one use, int32 [N + 1], 0 at first."""
+        held: Int32s | None = getattr(self._scratch, use, None)
+        if held is None:
+            held = np.zeros(self.shape[0] + 1, dtype=np.int32)
+            setattr(self._scratch, use, held)
+        return held

@@ -32,15 +32,15 @@ class Search:
         hits = titles.search(query, k, allowed=allowed)
         first = titles.search(query, 1) if allowed.size else hits
         if not first or first[0].score < NAMED:
-            named = self._named_within(query)
-            hits = [*named, *(hit for hit in hits if hit.row not in {other.row for other in named})]
-            hits = [hit for hit in hits if not allowed.size or allowed[hit.row]][:k]
+            named = [hit for hit in self._named_within(query) if not allowed.size or allowed[hit.row]]
+            if named:
+                hits = [*named, *(hit for hit in hits if hit.row not in {other.row for other in named})][:k]
         rows, scores = [hit.row for hit in hits], [hit.score for hit in hits]
         if len(rows) < k:
-            content = self._matching_content(query, k + len(rows), allowed)
             taken = set(rows)
+            content = self._matching_content(query, k + len(rows), allowed)
             for row, score in zip(content.rows.tolist(), content.scores.tolist(), strict=True):
-                if score > 0 and row not in taken and len(rows) < k:
+                if len(rows) < k and row not in taken:
                     rows.append(row)
                     scores.append(score)
         return TopK(np.array(rows, dtype=np.int32), np.array(scores, dtype=np.float32))
@@ -48,26 +48,42 @@ class Search:
     def _named_within(self, query: str) -> list[TitleHit]:
         """The movies whose title is a part of `query` and whom the rest of it fits: "pulp fiction tarantino".
 
-        Of a title of several words it is enough that half of the rest fits.
+        Those of the longest such titles, the best fitting first.
         """
         words = fold(query).split()[:_LONGEST_NAMING_QUERY]
-        for length in range(len(words) - 1, 0, -1):
-            hits = []
-            for start in range(len(words) - length + 1):
-                title, rest = words[start : start + length], words[:start] + words[start + length :]
-                told = [word for word in rest if word not in STOP_WORDS]
-                if all(word in STOP_WORDS for word in title) and not told:
-                    continue
-                needed = len(told) if length == 1 else (len(told) + 1) // 2
-                for row in self._model.titles.rows_titled(" ".join(title))[:_MOST_NAMESAKES]:
-                    words_of_movie = self._words_of(row)
-                    fitting = sum(word in words_of_movie for word in told)
-                    if fitting >= needed:
-                        hits.append((fitting, TitleHit(row, NAMED)))
-            if hits:
-                hits.sort(key=lambda pair: -pair[0])
-                return list(dict.fromkeys(hit for _, hit in hits))
-        return []
+        spans = [
+            (start, start + length)
+            for length in range(len(words) - 1, 0, -1)
+            for start in range(len(words) - length + 1)
+        ]
+        rows_titled = self._model.titles.rows_titled([words[start:stop] for start, stop in spans])
+        named: list[tuple[int, TitleHit]] = []
+        longest = 0
+        for (start, stop), rows in zip(spans, rows_titled, strict=True):
+            if stop - start < longest:
+                break
+            if rows and (fitting := self._fitting(rows, words[start:stop], words[:start] + words[stop:])):
+                named += fitting
+                longest = stop - start
+        named.sort(key=lambda pair: -pair[0])
+        return list(dict.fromkeys(hit for _, hit in named))
+
+    def _fitting(self, rows: list[int], title: list[str], rest: list[str]) -> list[tuple[int, TitleHit]]:
+        """Those of `rows`, which are titled so, that the rest of a query fits, and how many words of it do.
+
+        Of a title of several words it is enough that half of the rest fits.
+        """
+        told = [word for word in rest if word not in STOP_WORDS]
+        if not told and STOP_WORDS.issuperset(title):
+            return []
+        needed = len(told) if len(title) == 1 else (len(told) + 1) // 2
+        fitting = []
+        for row in rows[:_MOST_NAMESAKES]:
+            words_of_movie = self._words_of(row) if told else set()
+            fits = sum(word in words_of_movie for word in told)
+            if fits >= needed:
+                fitting.append((fits, TitleHit(row, NAMED)))
+        return fitting
 
     def _words_of(self, row: int) -> set[str]:
         movie = self._model.catalog.movie(row)
@@ -78,5 +94,5 @@ class Search:
         features, weights, scale = self._model.vocabulary.understood(query)
         if not features.size:
             return TopK(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
-        rows, scores = self._model.index.top_k(features, weights, k, scale=scale, allowed=allowed)
+        rows, scores = self._model.index.matching(features, weights, k, scale=scale, allowed=allowed)
         return TopK(rows, scores * np.float32(CONTENT_CEILING))

@@ -27,6 +27,7 @@ import orjson
 from recsys_api.catalog import Catalog
 from recsys_api.errors import ArtifactError
 from recsys_api.model.kernel import Int32s, SimilarityIndex, TopK
+from recsys_api.model.title_kernel import TitleArrays
 from recsys_api.model.titles import TitleIndex
 from recsys_api.model.vocabulary import Vocabulary
 
@@ -40,9 +41,7 @@ _CATALOG_ARRAYS = (
     "genre_row_offsets", "genre_rows", "language_ids",
 )  # fmt: skip
 _INDEX_ARRAYS = tuple(field.name for field in fields(SimilarityIndex) if field.name != "_scratch")
-_TITLE_ARRAYS = tuple(
-    field.name for field in fields(TitleIndex) if field.name not in {"_scratch", "years"}
-)  # the years are the catalogue's
+_TITLE_ARRAYS = tuple(name for name in TitleArrays._fields if name != "years")  # those are the catalogue's
 _BLOB, _GENRES, _LANGUAGES = "catalog.blob", "catalog.genres.json", "catalog.languages.json"
 _TERMS = "vocabulary.json"
 _CARD = "card.json"
@@ -121,7 +120,7 @@ def _arrays(model: Model) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     for prefix, holder, names in (
         ("catalog", model.catalog, _CATALOG_ARRAYS),
         ("index", model.index, _INDEX_ARRAYS),
-        ("titles", model.titles, _TITLE_ARRAYS),
+        ("titles", model.titles.arrays, _TITLE_ARRAYS),
         ("neighbours", model.neighbours, TopK._fields),
     ):
         for name in names:

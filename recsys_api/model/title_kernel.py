@@ -1,18 +1,24 @@
-"""The compiled part of the title index: bounds among sorted texts, entries by shared trigrams, edits."""
+"""The compiled part of the title index: bounds among sorted texts, words, entries by shared trigrams, edits."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit, types
 
-from recsys_api.model.kernel import Int32s, Int64s
+from recsys_api.model.kernel import MASK, Int32s, Int64s, Mask
 
 Bytes = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.uint32]
 Edits = npt.NDArray[np.int32]
+Years = npt.NDArray[np.int16]
+MatchScores = npt.NDArray[np.float64]
+
+_BLANK = 0x20
+_CANDIDATES, _ENTRIES_FOR_EACH = 64, 2000
+"""How many entries a typo is compared with letter by letter: so many, and one in so many where that is more."""
 
 
 def _readonly(dtype: Any) -> Any:
@@ -20,6 +26,42 @@ def _readonly(dtype: Any) -> Any:
 
 
 _TEXT, _CODES, _IDS, _OFFSETS = map(_readonly, (types.uint8, types.uint32, types.int32, types.int64))
+_SCORES = _readonly(types.float64)
+
+
+class TitleArrays(NamedTuple):
+    """What a TitleIndex holds. An entry is one folded title of one movie; in the order of their UTF-8 bytes."""
+
+    entries: Bytes
+    """uint8: the entries' text, one after the other."""
+    entry_offsets: Int64s
+    entry_rows: Int32s
+    """int32 [entries]: each entry's movie."""
+    entry_trigrams: Int32s
+    """int32 [entries]: how many different trigrams each has."""
+    words: Bytes
+    """uint8: the different words of all entries, sorted, one after the other."""
+    word_offsets: Int64s
+    word_postings: Int64s
+    word_entries: Int32s
+    trigrams: Int64s
+    """int64: the different trigrams of all entries, ascending, 21 bits a character."""
+    trigram_postings: Int64s
+    trigram_entries: Int32s
+    years: Years
+    """int16 [N]: each movie's year."""
+    popularity: Int32s
+    """int32 [N]: each movie's place in the order of popularity."""
+
+
+_TITLES = types.NamedTuple(  # type: ignore[no-untyped-call]  # numba has no type for it
+    (
+        _TEXT, _OFFSETS, _IDS, _IDS, _TEXT, _OFFSETS, _OFFSETS, _IDS, _OFFSETS, _OFFSETS, _IDS,
+        _readonly(types.int16), _IDS,
+    ),
+    TitleArrays,
+)  # fmt: skip
+_BEST_ROWS, _BEST_SCORES = types.int32[::1], types.float64[::1]
 
 
 @njit(types.boolean(_TEXT, types.int64, types.int64, _TEXT, types.int64), nogil=True, cache=True)
@@ -32,44 +74,155 @@ def _is_before(texts: Bytes, start: int, stop: int, key: Bytes, end: int) -> boo
     return end >= 0 and (size == key.size or np.int64(texts[start + key.size]) < end)
 
 
-@njit(types.Tuple((types.int64,) * 4)(_TEXT, _OFFSETS, _TEXT), nogil=True, cache=True)  # type: ignore[no-untyped-call]  # numba has no type for it
-def tiers(texts: Bytes, offsets: Int64s, key: Bytes) -> tuple[int, int, int, int]:
+@njit(types.int64(_TEXT, _OFFSETS, types.int64, types.int64, _TEXT, types.int64), nogil=True, cache=True)
+def _bound(texts: Bytes, offsets: Int64s, low: int, step: int, key: Bytes, end: int) -> int:
+    """The first sorted text from `low` on that is not before `key` with `end`, sought in doubling steps from `step`."""
+    high, size = low, offsets.size - 1
+    while high < size and _is_before(texts, offsets[high], offsets[high + 1], key, end):
+        low = high + 1
+        high = low + step
+        step *= 2
+    high = min(high, size)
+    while low < high:
+        middle = (low + high) // 2
+        if _is_before(texts, offsets[middle], offsets[middle + 1], key, end):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(types.UniTuple(types.int64, 4)(_TEXT, _OFFSETS, _TEXT), nogil=True, cache=True)  # type: ignore[no-untyped-call]  # numba has no type for it
+def _tiers(texts: Bytes, offsets: Int64s, key: Bytes) -> tuple[int, int, int, int]:
     """Where in the sorted texts begin `key` itself, what has more words, what goes on within its last word, the rest.
 
     A blank is the lowest byte of a text, and 0xff is in none.
     """
-    low = 0
-    bounds = (0, 0, 0, 0)
-    for end in (-1, 0x00, 0x21, 0xFF):
-        high = offsets.size - 1
-        while low < high:
-            middle = (low + high) // 2
-            if _is_before(texts, offsets[middle], offsets[middle + 1], key, end):
-                low = middle + 1
-            else:
-                high = middle
-        bounds = (bounds[1], bounds[2], bounds[3], low)
-    return bounds
+    first = _bound(texts, offsets, 0, offsets.size, key, -1)
+    after_exact = _bound(texts, offsets, first, 1, key, 0x00)
+    after_word = _bound(texts, offsets, after_exact, 1, key, 0x21)
+    return first, after_exact, after_word, _bound(texts, offsets, after_word, 1, key, 0xFF)
 
 
-@njit(types.int64(types.int64[:, ::1], _IDS, types.int32[::1], types.int32[::1]), nogil=True, cache=True)
-def in_all(ranges: Int64s, postings: Int32s, marks: Int32s, found: Int32s) -> int:
-    """Put the entries that every one of the `ranges` of `postings` has into `found`; returns how many there are.
+@njit(types.void(_TEXT, _OFFSETS, _TEXT, _OFFSETS, types.int64[:, ::1]), nogil=True, cache=True)
+def equal(texts: Bytes, offsets: Int64s, keys: Bytes, key_offsets: Int64s, ranges: Int64s) -> None:
+    """Where in the sorted texts those begin and end that are each key: `ranges` int64 [keys, 2]."""
+    for i in range(key_offsets.size - 1):
+        key = keys[key_offsets[i] : key_offsets[i + 1]]
+        ranges[i, 0] = _bound(texts, offsets, 0, offsets.size, key, -1)
+        ranges[i, 1] = _bound(texts, offsets, ranges[i, 0], 1, key, 0x00)
 
-    `marks` int32 of all entries is 0 everywhere, before and after.
+
+@njit(
+    types.int64(types.int64, types.float64, _IDS, types.int32[::1], types.float64[::1], types.int64),
+    nogil=True,
+    cache=True,
+)
+def _offer(row: int, score: float, popularity: Int32s, best_rows: Int32s, best_scores: MatchScores, found: int) -> int:
+    """Put a row among the best `found` so far where it belongs there; returns how many there are then.
+
+    Highest score first, ties by popularity; a row that is offered again keeps its best score.
     """
-    for i in range(ranges.shape[0]):
-        for j in range(ranges[i, 0], ranges[i, 1]):
-            if marks[postings[j]] == i:
-                marks[postings[j]] = i + 1
-    count = 0
-    for j in range(ranges[0, 0], ranges[0, 1]):
-        entry = postings[j]
-        if marks[entry] == ranges.shape[0]:
-            found[count] = entry
-            count += 1
-        marks[entry] = 0
-    return count
+    last = best_rows.size - 1
+    if found > last and (
+        score < best_scores[last] or (score == best_scores[last] and popularity[row] >= popularity[best_rows[last]])
+    ):
+        return found
+    place = 0
+    while place < found and best_rows[place] != row:
+        place += 1
+    if place < found and score <= best_scores[place]:
+        return found
+    if place == found:
+        place = min(found, last)
+        found = place + 1
+    while place > 0 and (
+        best_scores[place - 1] < score
+        or (best_scores[place - 1] == score and popularity[best_rows[place - 1]] > popularity[row])
+    ):
+        best_rows[place], best_scores[place] = best_rows[place - 1], best_scores[place - 1]
+        place -= 1
+    best_rows[place], best_scores[place] = row, score
+    return found
+
+
+@njit(types.boolean(_TEXT, types.int64, types.int64, _TEXT, types.int64, types.int64), nogil=True, cache=True)
+def _has_word(texts: Bytes, start: int, stop: int, key: Bytes, first: int, last: int) -> bool:
+    """Whether the text in `texts[start:stop]` has the word `key[first:last]`; at the end of the key, one begun so."""
+    size = last - first
+    for at in range(start, stop - size + 1):
+        if at == start or texts[at - 1] == _BLANK:
+            i = 0
+            while i < size and texts[at + i] == key[first + i]:
+                i += 1
+            if i == size and (last == key.size or at + size == stop or texts[at + size] == _BLANK):
+                return True
+    return False
+
+
+@njit(types.boolean(_TEXT, types.int64, types.int64, _TEXT), nogil=True, cache=True)
+def _has_words(texts: Bytes, start: int, stop: int, key: Bytes) -> bool:
+    """Whether the text in `texts[start:stop]` has every word of `key`, the last perhaps only begun."""
+    first = 0
+    for last in range(key.size + 1):
+        if last == key.size or key[last] == _BLANK:
+            if not _has_word(texts, start, stop, key, first, last):
+                return False
+            first = last + 1
+    return True
+
+
+@njit(types.UniTuple(types.int64, 2)(_TEXT, _TITLES), nogil=True, cache=True)  # type: ignore[no-untyped-call]  # numba has no type for it
+def _rarest(key: Bytes, titles: TitleArrays) -> tuple[int, int]:
+    """Where the postings of the rarest word of `key` begin and end; of the last, those of all that begin with it."""
+    low, high = 0, 1 << 62
+    start = 0
+    for stop in range(key.size + 1):
+        if stop == key.size or key[stop] == _BLANK:
+            first, after_exact, _, last = _tiers(titles.words, titles.word_offsets, key[start:stop])
+            begins, ends = titles.word_postings[first], titles.word_postings[last if stop == key.size else after_exact]
+            if ends - begins < high - low:
+                low, high = begins, ends
+            start = stop + 1
+    return low, high
+
+
+@njit(
+    types.Tuple((types.int64, types.boolean))(  # type: ignore[no-untyped-call]  # numba has no type for it
+        _TEXT, types.boolean, types.int64, types.float64, _SCORES, _TITLES, MASK, _BEST_ROWS, _BEST_SCORES, types.int64
+    ),
+    nogil=True,
+    cache=True,
+)
+def as_typed(
+    key: Bytes, by_words: bool, year: int, other_year: float, tier_scores: MatchScores,
+    titles: TitleArrays, allowed: Mask, best_rows: Int32s, best_scores: MatchScores, found: int,
+) -> tuple[int, bool]:  # fmt: skip
+    """Put the movies whose title is `key`, begins with it or has all its words among the best `found` so far.
+
+    Returns how many there are then, and whether any title did, allowed or not. `key` is not empty; `by_words` is
+    whether its words are sought, too. `tier_scores` are those of the title itself, more words, a longer word, and all
+    words; they lose `other_year` where a `year` is wanted and the movie is of another. `best_rows` int32 and
+    `best_scores` float64 have room for as many as are wanted.
+    """
+    bounds = _tiers(titles.entries, titles.entry_offsets, key)
+    met = bounds[0] < bounds[3]
+    for tier in range(3):
+        for entry in range(bounds[tier], bounds[tier + 1]):
+            row = titles.entry_rows[entry]
+            if allowed.size == 0 or allowed[row]:
+                score = tier_scores[tier] - (other_year if year and titles.years[row] != year else 0.0)
+                found = _offer(row, score, titles.popularity, best_rows, best_scores, found)
+    low, high = _rarest(key, titles) if by_words else (0, 0)
+    for i in range(low, high):
+        entry = titles.word_entries[i]
+        if _has_words(titles.entries, titles.entry_offsets[entry], titles.entry_offsets[entry + 1], key):
+            met = True
+            row = titles.entry_rows[entry]
+            if allowed.size == 0 or allowed[row]:
+                score = tier_scores[3] - (other_year if year and titles.years[row] != year else 0.0)
+                found = _offer(row, score, titles.popularity, best_rows, best_scores, found)
+    return found, met
 
 
 @njit(types.int64(_TEXT, types.int64, types.int64, types.uint32[::1]), nogil=True, cache=True)
@@ -208,33 +361,40 @@ def _choose(query_size: int, sizes: Int32s, counts: Counts, touched: Int32s, bes
 
 @njit(
     types.int64(
-        _CODES, _TEXT, _OFFSETS, _IDS, _OFFSETS, _OFFSETS, _IDS,
-        types.uint8[::1], types.int32[::1], types.int32[::1], types.float64[::1],
+        _CODES, types.int64, types.float64, types.float64, types.float64, _TITLES, MASK,
+        types.uint8[::1], types.int32[::1], _BEST_ROWS, _BEST_SCORES, types.int64,
     ),
     nogil=True,
     cache=True,
 )  # fmt: skip
 def nearest(
-    query: Codes, texts: Bytes, offsets: Int64s, sizes: Int32s,
-    trigrams: Int64s, postings: Int64s, posting_entries: Int32s,
-    counts: Counts, touched: Int32s, best: Int32s, likenesses: npt.NDArray[np.float64],
+    query: Codes, year: int, other_year: float, least: float, span: float, titles: TitleArrays, allowed: Mask,
+    counts: Counts, touched: Int32s, best_rows: Int32s, best_scores: MatchScores, found: int,
 ) -> int:  # fmt: skip
-    """Put the entries that share most trigrams with the query into `best`, with their likeness; returns how many.
+    """Put the movies whose titles are most like the query among the best `found` so far; returns how many there are.
 
-    `query` uint32 are its characters, at most 250; the arrays up to `posting_entries` are those of a TitleIndex.
-    `counts` uint8 [entries] are 0 before and after; `touched` int32 [entries + 1] is room to work in. `likenesses`
-    float64 is of the size of `best`.
+    Of the entries that share most trigrams with it, those that a slip of the hand explains score `least` and so much of
+    `span` as they are like it. `query` uint32 are its characters, at most 250; the rest is as in as_typed. `counts`
+    uint8 [entries] are 0 before and after; `touched` int32 [entries + 1] is room to work in.
     """
     codes = np.empty(query.size, dtype=np.int64)
     query_size = _trigrams(query, codes)
-    size = _count(codes[:query_size], trigrams, postings, posting_entries, counts, touched)
-    found = _choose(query_size, sizes, counts, touched[:size], best)
+    size = _count(
+        codes[:query_size], titles.trigrams, titles.trigram_postings, titles.trigram_entries, counts, touched
+    )
+    entries = titles.entry_rows.size
+    candidates = np.empty(min(max(_CANDIDATES, entries // _ENTRIES_FOR_EACH), entries), dtype=np.int32)
+    candidates = candidates[: _choose(query_size, titles.entry_trigrams, counts, touched[:size], candidates)]
     for entry in touched[:size]:
         counts[entry] = 0
     title = np.empty(query.size + 5, dtype=np.uint32)
     edits = np.empty((3, title.size + 1), dtype=np.int32)
-    for i in range(found):
-        entry = best[i]
-        title_size = _decode(texts, offsets[entry], offsets[entry + 1], title)
-        likenesses[i] = _likeness(query, title[: min(title_size, title.size)], title_size, edits)
+    for entry in candidates:
+        row = titles.entry_rows[entry]
+        if allowed.size == 0 or allowed[row]:
+            title_size = _decode(titles.entries, titles.entry_offsets[entry], titles.entry_offsets[entry + 1], title)
+            likeness = _likeness(query, title[: min(title_size, title.size)], title_size, edits)
+            if likeness > 0:
+                score = least + span * likeness - (other_year if year and titles.years[row] != year else 0.0)
+                found = _offer(row, score, titles.popularity, best_rows, best_scores, found)
     return found

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys_api.model.kernel import ALL, Int32s, Int64s, Mask
-from recsys_api.model.title_kernel import Bytes, in_all, nearest, tiers
+from recsys_api.model.title_kernel import Bytes, TitleArrays, as_typed, equal, nearest
 from recsys_api.text import fold
 
 EXACT, WORD_PREFIX, PREFIX, NAMED, ALL_WORDS, TYPO = 1.0, 0.92, 0.88, 0.84, 0.8, 0.5
@@ -20,10 +20,10 @@ the query, where the rest of the query fits the movie too."""
 OTHER_YEAR = 0.04
 """What a match loses when the query names a year and the movie is of another."""
 
+_TIER_SCORES = np.array([EXACT, WORD_PREFIX, PREFIX, ALL_WORDS])
 _TYPO_SPAN = 0.25
-_CANDIDATES, _ENTRIES_FOR_EACH = 64, 2000
-"""How many entries a typo is compared with letter by letter: so many, and one in so many where that is more."""
-_LONGEST_MISTYPED = 250
+_SHORTEST_WORD = 3
+_SHORTEST_MISTYPED, _LONGEST_MISTYPED = 3, 250
 _YEAR = re.compile(r"(?P<title>.*\S)\s+\(?(?P<year>(?:18[7-9]|19\d|20\d)\d)\)?\s*$")
 _ARTICLES = frozenset({"the", "a", "an"})
 _NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
@@ -44,58 +44,62 @@ class TitleHit(NamedTuple):
     score: float
 
 
+@dataclass(slots=True)
+class _Found:
+    """The best hits so far."""
+
+    rows: Int32s
+    scores: npt.NDArray[np.float64]
+    count: int = 0
+
+    def hits(self) -> list[TitleHit]:
+        return list(map(TitleHit, self.rows[: self.count].tolist(), self.scores[: self.count].tolist()))
+
+
 def fold_title(title: str) -> str:
     """`title` as it is compared: folded, without a leading article, Roman numerals as figures."""
-    words = fold(title).split()
-    if len(words) > 1 and words[0] in _ARTICLES:
-        del words[0]
-    for i in range(1, len(words)):
-        words[i] = _NUMERALS.get(words[i], words[i])
-    if len(words) > 1:
-        words[-1] = _LAST_NUMERALS.get(words[-1], words[-1])
-    return " ".join(words)
+    return " ".join(_compared(fold(title).split()))
+
+
+def _compared(words: Sequence[str]) -> list[str]:
+    compared = list(words[1:] if len(words) > 1 and words[0] in _ARTICLES else words)
+    for i in range(1, len(compared)):
+        compared[i] = _NUMERALS.get(compared[i], compared[i])
+    if len(compared) > 1:
+        compared[-1] = _LAST_NUMERALS.get(compared[-1], compared[-1])
+    return compared
 
 
 def _readings(title: str) -> list[str]:
     """The folded title, and the same with number words as figures where it has any."""
-    folded = fold_title(title)
-    in_figures = " ".join(_NUMBER_WORDS.get(word, word) for word in folded.split())
-    return list(dict.fromkeys(reading for reading in (folded, in_figures) if reading))
+    return _readings_of(fold(title).split())
+
+
+def _readings_of(words: Sequence[str]) -> list[str]:
+    """The readings of a title that is folded and cut into words."""
+    if not words:
+        return []
+    compared = _compared(words)
+    readings = [" ".join(compared)]
+    if not _NUMBER_WORDS.keys().isdisjoint(compared):
+        readings.append(" ".join([_NUMBER_WORDS.get(word, word) for word in compared]))
+    return readings
 
 
 @dataclass(frozen=True, slots=True)
 class TitleIndex:
-    """Every title and original title, sorted, with its words and trigrams inverted; immutable, in memory or mapped.
+    """Every title and original title, sorted, with its words and trigrams inverted; immutable, in memory or mapped."""
 
-    An entry is one folded title of one movie. Entries are in the order of their UTF-8 bytes.
-    """
-
-    entries: npt.NDArray[np.uint8]
-    """uint8: the entries' text, one after the other."""
-    entry_offsets: Int64s
-    entry_rows: Int32s
-    """int32 [entries]: each entry's movie."""
-    entry_trigrams: Int32s
-    """int32 [entries]: how many different trigrams each has."""
-    words: npt.NDArray[np.uint8]
-    """uint8: the different words of all entries, sorted, one after the other."""
-    word_offsets: Int64s
-    word_postings: Int64s
-    word_entries: Int32s
-    trigrams: Int64s
-    """int64: the different trigrams of all entries, ascending, 21 bits a character."""
-    trigram_postings: Int64s
-    trigram_entries: Int32s
-    years: npt.NDArray[np.int16]
-    """int16 [N]: each movie's year."""
-    popularity: Int32s
-    """int32 [N]: each movie's place in the order of popularity."""
+    arrays: TitleArrays
     _scratch: threading.local
 
     @classmethod
     def from_arrays(cls, **arrays: npt.NDArray[Any]) -> TitleIndex:
-        """An index over these arrays, named and typed as the attributes are."""
-        return cls(**arrays, _scratch=threading.local())
+        """An index over these arrays, named and typed as those of TitleArrays."""
+        unchanging = {name: array.view() for name, array in arrays.items()}
+        for array in unchanging.values():
+            array.flags.writeable = False  # as mapped ones are: the compiled code takes no others
+        return cls(TitleArrays(**unchanging), threading.local())
 
     @classmethod
     def build(
@@ -133,98 +137,57 @@ class TitleIndex:
         title begins with the query or has all its words. `allowed` bool [N] keeps only the movies that are true; an
         empty one allows all.
         """
-        best: dict[int, float] = {}
-        as_typed = False
+        found = _Found(np.empty(k, dtype=np.int32), np.empty(k, dtype=np.float64))
         readings = [(title, 0) for title in _readings(query)]
         if match := _YEAR.match(query):
             readings += [(title, int(match["year"])) for title in _readings(match["title"])]
-        for title, year in readings:
-            for rows, score in self._as_typed(title):
-                as_typed = as_typed or rows.size > 0
-                self._keep(rows[allowed[rows]] if allowed.size else rows, score, year, k, best)
-        if not as_typed and readings:
-            self._match_typos(*readings[-1], best)
-        hits = [TitleHit(row, score) for row, score in best.items() if not allowed.size or allowed[row]]
-        hits.sort(key=lambda hit: (-hit.score, self.popularity[hit.row], hit.row))
-        return hits[:k]
+        met = [self._match_as_typed(title, year, allowed, found) for title, year in readings]
+        if readings and not any(met):
+            self._match_typos(*readings[-1], allowed, found)
+        return found.hits()
 
-    def rows_titled(self, title: str) -> list[int]:
-        """The movies with just this title, the most popular first."""
-        rows: set[int] = set()
-        for reading in _readings(title):
-            first, last, _, _ = tiers(self.entries, self.entry_offsets, _bytes(reading))
-            rows.update(self.entry_rows[first:last].tolist())
-        return sorted(rows, key=lambda row: (self.popularity[row], row))
+    def rows_titled(self, phrases: Sequence[Sequence[str]]) -> list[list[int]]:
+        """For each of `phrases`, which are folded words, the movies with just this title, the most popular first."""
+        readings = [(i, reading.encode()) for i, words in enumerate(phrases) for reading in _readings_of(words)]
+        texts = [text for _, text in readings]
+        ranges = np.empty((len(texts), 2), dtype=np.int64)
+        equal(self.arrays.entries, self.arrays.entry_offsets, _bytes(b"".join(texts)), _offsets(texts), ranges)
+        found: list[set[int]] = [set() for _ in phrases]
+        for (i, _), (first, last) in zip(readings, ranges.tolist(), strict=True):
+            if first < last:
+                found[i].update(self.arrays.entry_rows[first:last].tolist())
+        return [sorted(rows, key=self.arrays.popularity.item) for rows in found]
 
-    def _as_typed(self, title: str) -> Iterator[tuple[Int32s, float]]:
-        """The rows of each tier, and its score."""
-        first, after_exact, after_word, last = tiers(self.entries, self.entry_offsets, _bytes(title))
-        yield self.entry_rows[first:after_exact], EXACT
-        yield self.entry_rows[after_exact:after_word], WORD_PREFIX
-        yield self.entry_rows[after_word:last], PREFIX
-        yield self._rows_with_words(title.split()), ALL_WORDS
-
-    def _rows_with_words(self, words: list[str]) -> Int32s:
-        """The rows of entries that have all `words`, the last perhaps only begun; a single short word is not tried."""
-        if len(words) == 1 and len(words[0]) < 3:
-            return self.entry_rows[:0]
-        ranges = np.empty((len(words), 2), dtype=np.int64)
-        for i, word in enumerate(words):
-            first, after_exact, _, last = tiers(self.words, self.word_offsets, _bytes(word))
-            end = last if i == len(words) - 1 else after_exact
-            if first == end:
-                return self.entry_rows[:0]
-            ranges[i] = self.word_postings[first], self.word_postings[end]
-        if not words:
-            return self.entry_rows[:0]
-        ranges = ranges[np.argsort(ranges[:, 1] - ranges[:, 0], kind="stable")]  # the rarest first
-        having = np.empty(ranges[0, 1] - ranges[0, 0], dtype=np.int32)
-        found = in_all(ranges, self.word_entries, self._for_entries("marks", np.int32), having)
-        rows: Int32s = self.entry_rows[np.sort(having[:found])]
-        return rows
-
-    def _match_typos(self, title: str, year: int, best: dict[int, float]) -> None:
-        if len(title) < 3:
-            return
-        entries = self.entry_rows.size
-        candidates = np.empty(min(max(_CANDIDATES, entries // _ENTRIES_FOR_EACH), entries), dtype=np.int32)
-        likenesses = np.empty(candidates.size, dtype=np.float64)
-        found = nearest(
-            np.frombuffer(title.encode("utf-32-le"), dtype=np.uint32)[:_LONGEST_MISTYPED],
-            self.entries, self.entry_offsets, self.entry_trigrams,
-            self.trigrams, self.trigram_postings, self.trigram_entries,
-            self._for_entries("counts", np.uint8), self._for_entries("touched", np.int32), candidates, likenesses,
+    def _match_as_typed(self, title: str, year: int, allowed: Mask, found: _Found) -> bool:
+        """Whether any title is `title`, begins with it or has its words; of a single short word only the first two."""
+        by_words = len(title) >= _SHORTEST_WORD or " " in title
+        found.count, met = as_typed(
+            _bytes(title.encode()), by_words, year, OTHER_YEAR, _TIER_SCORES,
+            self.arrays, allowed, found.rows, found.scores, found.count,
         )  # fmt: skip
-        for i in np.flatnonzero(likenesses[:found]).tolist():
-            row = int(self.entry_rows[candidates[i]])
-            self._raise(row, TYPO + _TYPO_SPAN * likenesses[i], year, best)
+        return met
+
+    def _match_typos(self, title: str, year: int, allowed: Mask, found: _Found) -> None:
+        if len(title) < _SHORTEST_MISTYPED:
+            return
+        characters = np.frombuffer(title.encode("utf-32-le"), dtype=np.uint32)[:_LONGEST_MISTYPED]
+        found.count = nearest(
+            characters, year, OTHER_YEAR, TYPO, _TYPO_SPAN, self.arrays, allowed,
+            self._for_entries("counts", np.uint8), self._for_entries("touched", np.int32),
+            found.rows, found.scores, found.count,
+        )  # fmt: skip
 
     def _for_entries(self, use: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
         """This thread's room for one use, a number for each entry and one more, 0 at first."""
         held: npt.NDArray[Any] | None = getattr(self._scratch, use, None)
         if held is None:
-            held = np.zeros(self.entry_rows.size + 1, dtype=dtype)
+            held = np.zeros(self.arrays.entry_rows.size + 1, dtype=dtype)
             setattr(self._scratch, use, held)
         return held
 
-    def _keep(self, rows: Int32s, score: float, year: int, k: int, best: dict[int, float]) -> None:
-        """Note the most popular `k` of `rows`, of the wanted year first."""
-        if rows.size > k:
-            order = self.popularity[rows].astype(np.int64)
-            if year:
-                order += np.where(self.years[rows] == year, 0, self.popularity.size)
-            rows = rows[np.argpartition(order, k)[: 2 * k]]
-        for row in rows.tolist():
-            self._raise(row, score, year, best)
 
-    def _raise(self, row: int, score: float, year: int, best: dict[int, float]) -> None:
-        if year and self.years[row] != year:
-            score -= OTHER_YEAR
-        best[row] = max(score, best.get(row, 0.0))
-
-
-def _bytes(text: str) -> Bytes:
-    return np.frombuffer(text.encode(), dtype=np.uint8)
+def _bytes(text: bytes) -> Bytes:
+    return np.frombuffer(text, dtype=np.uint8)
 
 
 def _words_of(texts: Sequence[str]) -> tuple[list[str], Int64s, Int32s]:

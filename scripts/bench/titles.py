@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 from rapidfuzz import fuzz, process
@@ -43,12 +43,13 @@ def run(arguments: argparse.Namespace) -> list[Result]:
 
 
 def _measure(index: TitleIndex, queries: int, scans: int) -> list[Result]:
+    arrays = index.arrays
     titles = [
-        bytes(index.entries[start:stop]).decode()
-        for start, stop in zip(index.entry_offsets.tolist(), index.entry_offsets[1:].tolist(), strict=False)
+        bytes(arrays.entries[start:stop]).decode()
+        for start, stop in pairwise(arrays.entry_offsets.tolist())
     ]
     title_of: dict[int, set[str]] = {}
-    for row, title in zip(index.entry_rows.tolist(), titles, strict=True):
+    for row, title in zip(arrays.entry_rows.tolist(), titles, strict=True):
         title_of.setdefault(row, set()).add(title)
     asked = list(islice(typos(titles, frozenset(titles)), queries))
 
@@ -59,7 +60,7 @@ def _measure(index: TitleIndex, queries: int, scans: int) -> list[Result]:
     def scan(scorer: Callable[..., float], cutoff: int) -> Callable[[Typo], object]:
         return lambda typo: process.extractOne(typo.query, titles, scorer=scorer, score_cutoff=cutoff)
 
-    at = f"at {index.popularity.size:,} films"
+    at = f"at {arrays.popularity.size:,} films"
     print(f"scanning {len(titles):,} titles ...", file=sys.stderr)
     scanned = milliseconds({name: scan(*how) for name, how in _CUTOFFS.items()}, asked[:scans])
     medians = {name: p50(taken) for name, taken in scanned.items()}
