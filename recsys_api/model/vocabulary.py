@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,9 @@ class _Matches(NamedTuple):
     """How much of the query was understood, in [0, 1]."""
 
 
+_NOTHING = _Matches({}, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class _Block:
     """One field's terms as a query meets them."""
@@ -54,20 +57,22 @@ class _Block:
 
     def matches_prose(self, stems: Sequence[str]) -> _Matches:
         known = [stem for stem in stems if stem in self.columns]
+        if not known:
+            return _NOTHING
         return _Matches({self.columns[stem]: 1.0 for stem in known}, len(known) / max(len(stems), 1))
 
-    def matches_phrases(self, words: Sequence[str]) -> _Matches:
-        """Whole phrases first, the longest before the shorter; then single words of what is left."""
+    def matches_phrases(self, words: Sequence[str], runs: Sequence[str]) -> _Matches:
+        """Whole phrases first, the longest before the shorter; then single words of what is left.
+
+        `runs` are those of `words` that can be a phrase.
+        """
         found: dict[int, float] = {}
         coverage = 0.0
         left = list(words)
-        for phrase in phrases(words, _LONGEST_PHRASE):
-            column = self.columns.get(phrase)
-            if column is None or phrase in STOP_WORDS:
-                continue
+        for phrase in [run for run in runs if run in self.columns]:
             inside = phrase.split()
             if all(word in left for word in inside):
-                found[column] = 1.0
+                found[self.columns[phrase]] = 1.0
                 coverage += len(inside)
                 for word in inside:
                     left.remove(word)
@@ -77,6 +82,8 @@ class _Block:
                 coverage += max(share for _, share in having)
                 for column, share in having:
                     found[column] = max(share, found.get(column, 0.0))
+        if not found:
+            return _NOTHING
         said = sum(word not in STOP_WORDS for word in words)
         return _Matches(found, min(coverage / max(said, 1), 1.0))
 
@@ -147,24 +154,29 @@ class Vocabulary:
         the mean of its fields' cosines with the text, so weighted.
         """
         stems, words = prose(text), fold(text).split()
+        runs = [run for run in phrases(words, _LONGEST_PHRASE) if run not in STOP_WORDS]
         features: list[int] = []
-        parts: list[npt.NDArray[Any]] = []
+        weights: list[float] = []
         total = 0.0
         for block in self._blocks:
-            strengths, coverage = block.matches_prose(stems) if block.field.is_text else block.matches_phrases(words)
+            is_text = block.field.is_text
+            strengths, coverage = block.matches_prose(stems) if is_text else block.matches_phrases(words, runs)
             if strengths:
                 columns = sorted(strengths)
-                part = np.array([strengths[column] for column in columns]) * self.idf[columns]
-                worth = block.field.in_queries * coverage
+                part = [strengths[column] * self.idf.item(column) for column in columns]
+                worth, norm = block.field.in_queries * coverage, _norm(part)
                 # a movie's block has this norm: divided out here, its cosine remains
-                parts.append(part * worth / math.sqrt(part @ part) / block.norm)
-                features.extend(columns)
+                weights += [weight * worth / norm / block.norm for weight in part]
+                features += columns
                 total += worth
         if not features:
             return Query(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.uint16), 1.0)
-        weights = np.concatenate(parts)
-        norm = math.sqrt(weights @ weights)
-        return Query(np.array(features, dtype=np.int32), quantise(weights / norm), norm / total)
+        norm = _norm(weights)
+        return Query(np.array(features, dtype=np.int32), quantise([weight / norm for weight in weights]), norm / total)
+
+
+def _norm(weights: Sequence[float]) -> float:
+    return math.sqrt(math.fsum([weight * weight for weight in weights]))
 
 
 def _letters(word: str) -> int:
