@@ -74,7 +74,7 @@ def scale(results: Sequence[Result], folder: Path) -> None:
         exponent = growth.get(GROWTH.format(what))
         grows = "" if exponent is None else f" (~ films^{exponent:.2f})"
         axes.set_title(f"{what}, {units[what]}{grows}", fontsize=9)
-        axes.set_xticks([films for films, _ in points], [f"{films // 1000}k" for films, _ in points])
+        axes.set_xticks([films for films, _ in points], [_short(films) for films, _ in points])
         axes.minorticks_off()
         axes.margins(0.15)
         axes.set_ylim(*_as_wide(axes.get_xlim(), [*(value for _, value in points), limits.get(what, points[0][1])]))
@@ -83,6 +83,10 @@ def scale(results: Sequence[Result], folder: Path) -> None:
         axes.set_axis_off()
     drawing.savefig(folder / "scale.png", dpi=100)
     plt.close(drawing)
+
+
+def _short(films: int) -> str:
+    return f"{films / 1e6:g}M" if films >= 1e6 else f"{films / 1e3:g}k"
 
 
 def _as_wide(across: tuple[float, float], values: Sequence[float]) -> tuple[float, float]:
