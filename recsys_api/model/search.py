@@ -79,11 +79,24 @@ class Search:
         needed = len(told) if len(title) == 1 else (len(told) + 1) // 2
         fitting = []
         for row in rows[:_MOST_NAMESAKES]:
+            if not self._may_have(row, told, needed):
+                continue
             words_of_movie = self._words_of(row) if told else set()
             fits = sum(word in words_of_movie for word in told)
             if fits >= needed:
                 fitting.append((fits, TitleHit(row, NAMED)))
         return fitting
+
+    def _may_have(self, row: int, words: list[str], needed: int) -> bool:
+        """Whether so many of `words` can be among those of a movie, judged by letters alone, which is quicker.
+
+        Folding plain letters takes nothing away but case and apostrophes; where others are, the words have to be read.
+        """
+        letters = self._model.catalog.json(row)
+        if not letters.isascii():
+            return True
+        letters = letters.translate(None, b"'`").lower()
+        return sum(word.encode() in letters for word in words) >= needed
 
     def _words_of(self, row: int) -> set[str]:
         movie = self._model.catalog.movie(row)
