@@ -136,7 +136,7 @@ def _tag(environ: WSGIEnvironment, model_version: str) -> str:
     return _digest(f"GET {path}", model_version)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _digest(asked: str, model_version: str, body: bytes = b"") -> str:
     told = f"{__version__}\n{model_version}\n{asked}".encode(errors="surrogatepass") + body
     return hashlib.blake2b(told, digest_size=12).hexdigest()

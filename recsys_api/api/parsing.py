@@ -23,7 +23,7 @@ def from_query(schema: type[A]) -> A:
     return asked
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _read(schema: type[A], query: str) -> A:
     """What `query`, that of the request at hand, asks; people ask the same again and again, and an answer is frozen."""
     given: dict[str, str | list[str]] = {}

@@ -1,6 +1,8 @@
 """From a query to movies: titles first, then people and themes, then what happens in them."""
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from recsys_api.model.kernel import Mask, TopK
@@ -11,6 +13,8 @@ from recsys_api.text import STOP_WORDS, fold
 CONTENT_CEILING = TYPO - OTHER_YEAR - 0.01
 """The match score of a perfect content match: always below the weakest title match."""
 
+_QUERIES = 4096
+"""Of how many queries it is remembered what they speak of: people ask the same again and again."""
 _LONGEST_NAMING_QUERY = 16
 _MOST_NAMESAKES = 10
 
@@ -20,6 +24,7 @@ class Search:
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._understood = lru_cache(_QUERIES)(model.vocabulary.understood)
 
     def find(self, query: str, k: int, *, allowed: Mask) -> TopK:
         """The `k` movies that best match `query`, with match scores in [0, 1] that fall down the list.
@@ -104,7 +109,7 @@ class Search:
         return set(fold(" ".join(told)).split())
 
     def _matching_content(self, query: str, k: int, allowed: Mask) -> TopK:
-        features, weights, scale = self._model.vocabulary.understood(query)
+        features, weights, scale = self._understood(query)
         if not features.size:
             return TopK(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
         rows, scores = self._model.index.matching(features, weights, k, scale=scale, allowed=allowed)

@@ -74,7 +74,10 @@ def run(arguments: argparse.Namespace) -> list[Result]:
 
 
 def kinds(model: store.Model) -> list[_Asked]:
-    """One movie; many movies, each with its own filter; many titles, every fourth with a slip of the hand."""
+    """One movie; many movies, each with its own filter; many titles, every fourth with a slip of the hand.
+
+    They are asked for over and over. Of a query the service remembers what it means, and of no search what it finds.
+    """
     drawn = random.Random(_SEED)
     popular = model.catalog.popular_rows.tolist()
     ids = model.catalog.movie_ids[popular].tolist()
