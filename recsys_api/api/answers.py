@@ -14,6 +14,7 @@ from werkzeug.datastructures import Headers
 
 from recsys_api.api import questions
 from recsys_api.api.application import BEGUN, environment
+from recsys_api.api.parsing import LONGEST_REMEMBERED, MOST_REMEMBERED
 from recsys_api.catalog import Catalog
 from recsys_api.model.similar import Answer
 from recsys_api.serving import serving
@@ -31,9 +32,12 @@ def movies(catalog: Catalog, rows: Iterable[int]) -> orjson.Fragment:
     return _EMBEDDED(b"[" + b",".join([catalog.json(row) for row in rows]) + b"]")
 
 
-def scored_movies(catalog: Catalog, answer: Answer) -> orjson.Fragment:
-    """A JSON list of the movies of `answer` with their similarity and, where it was asked for, their explanation."""
-    if answer.reasons:  # made anew for each request, and so never met again
+def scored_movies(catalog: Catalog, answer: Answer, *, cached: bool) -> orjson.Fragment:
+    """A JSON list of the movies of `answer` with their similarity and, where it was asked for, their explanation.
+
+    An answer out of a cache may be met again, and is not written again then.
+    """
+    if answer.reasons or not cached:  # made anew for each request
         return _EMBEDDED(_write(catalog, answer))
     written, of = _written.get(id(answer), (b"", None))
     if of is not answer:
@@ -133,10 +137,12 @@ def _tag(environ: WSGIEnvironment, model_version: str) -> str:
     path = f"{environ.get('PATH_INFO', '')}?{environ.get('QUERY_STRING', '')}"
     if environ["REQUEST_METHOD"] == "POST":  # a GET's body is nobody's business
         return _digest(f"POST {path}", model_version, request.get_data())
-    return _digest(f"GET {path}", model_version)
+    return (_known_digest if len(path) <= LONGEST_REMEMBERED else _digest)(f"GET {path}", model_version)
 
 
-@lru_cache(maxsize=4096)
 def _digest(asked: str, model_version: str, body: bytes = b"") -> str:
     told = f"{__version__}\n{model_version}\n{asked}".encode(errors="surrogatepass") + body
     return hashlib.blake2b(told, digest_size=12).hexdigest()
+
+
+_known_digest = lru_cache(maxsize=MOST_REMEMBERED)(_digest)

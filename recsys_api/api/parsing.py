@@ -16,14 +16,17 @@ from recsys_api.errors import FieldError, InvalidRequest, UnreadableBody, Unsupp
 
 A = TypeVar("A", bound=Asked)
 
+MOST_REMEMBERED, LONGEST_REMEMBERED = 4096, 512
+"""Of how many query strings a worker remembers what they mean, and of how long ones at most."""
+
 
 def from_query(schema: type[A]) -> A:
     """The query string as `schema`; a parameter given twice is an error, since one of them would be ignored."""
-    asked: A = _read(schema, environment().get("QUERY_STRING", ""))
+    query = environment().get("QUERY_STRING", "")
+    asked: A = (_remembered if len(query) <= LONGEST_REMEMBERED else _read)(schema, query)
     return asked
 
 
-@lru_cache(maxsize=4096)
 def _read(schema: type[A], query: str) -> A:
     """What `query`, that of the request at hand, asks; people ask the same again and again, and an answer is frozen."""
     given: dict[str, str | list[str]] = {}
@@ -39,6 +42,9 @@ def _read(schema: type[A], query: str) -> A:
     if twice:
         raise InvalidRequest(twice)
     return _validate(schema, given, "query", strict=False)
+
+
+_remembered = lru_cache(maxsize=MOST_REMEMBERED)(_read)
 
 
 def from_body(schema: type[A]) -> A:

@@ -109,7 +109,7 @@ def _fitted(
 
 
 def _without_keywords(fitted: Mapping[str, _Block]) -> float:
-    """The share of the movies with an overview that have no keywords."""
+    """The share of the movies with an overview of which no keyword is kept."""
     if "overview" not in fitted:
         return 0.0
     told = np.diff(fitted["overview"].rows.indptr) > 0

@@ -71,7 +71,7 @@ def _alike(index: SimilarityIndex, text: range) -> Iterator[tuple[int, int]]:
     """Pairs of rows whose texts share most of their terms, among those that fall into one bucket of a MinHash.
 
     Texts of the Jaccard similarity 0.9 share a bucket but for one pair in 10**11: (1 - 0.9**2)**16 (Broder, On the
-    resemblance and containment of documents, 1997).
+    resemblance and containment of documents, 1997). Within a bucket each is compared with the next one only.
     """
     kept = (index.row_features >= text.start) & (index.row_features < text.stop)
     begins = np.concatenate([[0], np.cumsum(kept)])[index.row_offsets]

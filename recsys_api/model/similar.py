@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
 _ANYTHING = float(np.finfo(np.float32).tiny)
 """The least similarity that is more than none."""
-_POOL, _POOL_FOR_EACH = 50, 4
+_POOL, _POOL_FOR_EACH = 100, 4
 """The fewest candidates that a varied list is chosen from, and how many for each of its movies."""
-_STRONG = 0.5
-"""A diversity above this reaches further down: for twice as many candidates."""
 
 
 class Lookup(NamedTuple):
@@ -72,8 +70,8 @@ class Similar:
         return Answer(*self._ranked(lookup), likes=lookup.seeds.likes)
 
     def _varied(self, lookup: Lookup) -> tuple[Int32s, Scores, int, Varied]:
-        """A choice from as many candidates as it takes: most often the first fifty do."""
-        pool = max(_POOL, _POOL_FOR_EACH * lookup.top_k) * (2 if lookup.diversity > _STRONG else 1)
+        """A choice from as many candidates as it takes: most often the first hundred do."""
+        pool = max(_POOL, _POOL_FOR_EACH * lookup.top_k)
         while True:
             rows, scores, matched = self._ranked(lookup._replace(top_k=pool, diversity=0.0))
             factors = self._factors(lookup)

@@ -111,7 +111,7 @@ class Vocabulary:
         for field in FIELDS:
             columns = {term: offset + i for i, term in enumerate(terms[field.name])}
             offset += len(columns)
-            if field.in_queries:
+            if field.in_queries and weights[field.name]:
                 by_word = {} if field.is_text else _by_word(columns)
                 blocks.append(_Block(field, math.sqrt(weights[field.name]), columns, by_word))
         names = list(dict.fromkeys(word for block in blocks for word in block.by_word))

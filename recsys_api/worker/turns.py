@@ -33,8 +33,10 @@ PATIENCE_SECONDS = 0.01
 _DOZE_AFTER = 100
 """How often the watcher looks at a leader without work before it dozes until the next request."""
 _REST_SECONDS = 0.001
+_FULL_SECONDS = 1.0
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _LINGER_SECONDS = 2.0
-_DRAINED_AT_ONCE = 65536
+_DRAINED_AT_ONCE, _MOST_DRAINED = 2**16, 2**20
 
 
 class LeadingWorker(QuickWorker):
@@ -56,7 +58,8 @@ class LeadingWorker(QuickWorker):
         self._newest: Any = None
         """The connection that was accepted last, until it has its first answer."""
         self._watch = threading.Lock()
-        self._accepted_at = 0.0
+        self._accepts_from = 0.0
+        """When the next connection may be accepted, by the monotonic clock."""
         self._dozing = False
         self._wake = threading.Event()
         self._stop_until: float | None = None
@@ -72,9 +75,8 @@ class LeadingWorker(QuickWorker):
         self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
         self.set_accept_enabled(True)
         try:
-            self.tpool.submit(self._lead_on)
-            for _ in range(self.cfg.threads):
-                self.tpool.submit(self._take_turns)
+            for thread in range(self.cfg.threads + 1):
+                self.tpool.submit(self._take_turns, leads=thread == 0)
             while not self._ended:  # the main thread is there for signals: a request would keep it from them
                 select.select([self.PIPE[0]], [], [])
                 os.read(self.PIPE[0], select.PIPE_BUF)
@@ -87,13 +89,13 @@ class LeadingWorker(QuickWorker):
         self.poller.close()
         self.method_queue.close()
 
-    def _take_turns(self) -> None:
-        """Watch the leader, or wait to watch it; lead when it is kept."""
+    def _take_turns(self, *, leads: bool) -> None:
+        """Lead; then watch the leader, or wait to watch it, and lead again when it is kept."""
         while not self._ended:
-            with self._watch:
-                leads = self._overtake()
             if leads:
                 self._lead_on()
+            with self._watch:
+                leads = self._overtake()
 
     def _overtake(self) -> bool:
         """Take the lead once one request has kept the leader for PATIENCE_SECONDS; False at the end."""
@@ -140,12 +142,11 @@ class LeadingWorker(QuickWorker):
         term = self._term
         try:
             while not self._ended and (timeout := self._until_next()) is not None:
+                asked_at = time.monotonic()
                 self._answer_all(timeout, term)
                 if self._term != term:
                     return
-                self.murder_keepalived()
-                self.murder_pending()
-                self._close_parted()
+                self._close_idle(asked_at)
         except Exception as error:  # noqa: BLE001 - the main thread raises it
             self._failure = error
         finally:
@@ -158,9 +159,9 @@ class LeadingWorker(QuickWorker):
         if self.alive and not self.is_parent_alive():
             self.alive = False
         if self.alive:
-            rests = self._newest is not None and time.monotonic() < self._accepted_at + _REST_SECONDS
-            self.set_accept_enabled(not rests and self.nr_conns < self.worker_connections)
-            return _REST_SECONDS if rests else 1.0
+            rest = max(self._accepts_from - time.monotonic(), 0.0)
+            self.set_accept_enabled(not rest and self.nr_conns < self.worker_connections)
+            return rest or 1.0
         now = time.monotonic()
         if self._stop_until is None:
             self.set_accept_enabled(False)
@@ -201,7 +202,10 @@ class LeadingWorker(QuickWorker):
         try:
             client, address = listener.accept()
         except OSError as error:
-            if error.errno not in {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}:
+            if error.errno in _EXHAUSTED:
+                self.log.warning("No connection is accepted for a second: %s", error.strerror)
+                self._accepts_from = time.monotonic() + _FULL_SECONDS
+            elif error.errno not in {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}:
                 raise
             return
         self.nr_conns += 1
@@ -210,7 +214,8 @@ class LeadingWorker(QuickWorker):
         conn.timeout = time.monotonic() + DEFAULT_WORKER_DATA_TIMEOUT
         self.pending_conns.append(conn)
         self._listen_to(conn, self.on_client_socket_readable)
-        self._newest, self._accepted_at = conn, time.monotonic()
+        if self.cfg.workers > 1:
+            self._newest, self._accepts_from = conn, time.monotonic() + _REST_SECONDS
 
     def on_client_socket_readable(self, conn: Any, _: int) -> None:
         """Answer a connection's request, or have it wait for a thread."""
@@ -224,13 +229,17 @@ class LeadingWorker(QuickWorker):
     def _answer(self, conn: Any) -> None:
         """Answer the next request of a connection that is listened to."""
         if conn is self._newest:
-            self._newest = None
+            self._newest, self._accepts_from = None, 0.0
         term = self._term
         self._begun += 1
         self._answering = conn
         if self._dozing:
             self._wake.set()
-        kept = self.handle(conn)
+        try:
+            kept = self.handle(conn)
+        except BaseException:  # whatever it is, it is the end of this connection and not of the others
+            self.log.exception("A connection is closed for a fault of its handling")
+            kept = False
         with self._lead:
             leads = self._term == term
             if leads:
@@ -279,14 +288,18 @@ class LeadingWorker(QuickWorker):
     def _drain(self, conn: Any, _: int) -> None:
         """Read what a client sends after its last answer, until it closes its side."""
         with suppress(OSError):
-            if conn.sock.recv(_DRAINED_AT_ONCE):
+            more = len(conn.sock.recv(_DRAINED_AT_ONCE))
+            conn.drained += more
+            if more and conn.drained < _MOST_DRAINED:
                 return
         self._parting.remove(conn)
         self._close(conn)
 
-    def _close_parted(self) -> None:
-        while self._parting and self._parting[0].timeout <= time.monotonic():
-            self._close(self._parting.popleft())
+    def _close_idle(self, asked_at: float) -> None:
+        """Close what was due when requests were last asked for, and had none: what came since is not lost."""
+        for held in (self.keepalived_conns, self.pending_conns, self._parting):
+            while held and held[0].timeout <= asked_at:
+                self._close(held.popleft())
 
     def _close(self, conn: Any) -> None:
         self.poller.unregister(conn.descriptor)

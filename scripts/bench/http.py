@@ -80,7 +80,8 @@ def run(arguments: argparse.Namespace) -> list[Result]:
 def kinds(model: store.Model) -> list[_Asked]:
     """One movie; many movies, each with its own filter; many titles, every fourth with a slip of the hand.
 
-    They are asked for over and over. Of a query the service remembers what it means, and of no search what it finds.
+    They are asked for over and over. Of a query string the service remembers what it asks and its tag, of the words of
+    a search what they mean; what is found it looks up each time, but for the first kind.
     """
     drawn = random.Random(_SEED)
     popular = model.catalog.popular_rows.tolist()
