@@ -14,6 +14,7 @@ import numpy.typing as npt
 import orjson
 
 from recsys_api.catalog.movie import Movie
+from recsys_api.catalog.widths import Ids, narrow
 from recsys_api.errors import CatalogError, MovieNotFound
 
 _LISTS = ("genres", "directors", "cast", "keywords", "countries")
@@ -42,12 +43,12 @@ class Catalog:
     """All genres, the most frequent first."""
     genre_offsets: npt.NDArray[np.int64]
     """int64 [N + 1]: where each movie's genres begin in `genre_ids`."""
-    genre_ids: npt.NDArray[np.int32]
-    """int32: each movie's genres, as places in `genres`."""
+    genre_ids: Ids
+    """Each movie's genres, as places in `genres`."""
     genre_row_offsets: npt.NDArray[np.int64]
     """int64 [genres + 1]: where each genre's movies begin in `genre_rows`."""
-    genre_rows: npt.NDArray[np.int32]
-    """int32: each genre's movies, ascending."""
+    genre_rows: Ids
+    """Each genre's movies, ascending."""
     languages: tuple[str, ...]
     """All original languages, the most frequent first."""
     language_ids: npt.NDArray[np.int32]
@@ -90,9 +91,9 @@ class Catalog:
             blob=memoryview(b"".join(map(found.document, order.tolist()))),
             genres=tuple(genre_of),
             genre_offsets=_offsets(genre_ids),
-            genre_ids=_flat(genre_ids),
+            genre_ids=narrow(_flat(genre_ids), len(genre_of)),
             genre_row_offsets=_offsets(genre_rows),
-            genre_rows=_flat(genre_rows),
+            genre_rows=narrow(_flat(genre_rows), order.size),
             languages=tuple(language_of),
             language_ids=np.array([language_of.get(name, -1) for name in found.language_list], dtype=np.int32)[order],
         )
@@ -125,8 +126,8 @@ class Catalog:
         ids = self.genre_ids[self.genre_offsets[row] : self.genre_offsets[row + 1]].tolist()
         return [self.genres[i] for i in ids]
 
-    def rows_of_genre(self, genre_id: int) -> npt.NDArray[np.int32]:
-        """The rows of the movies of a genre, given by its place in `genres`: int32, ascending."""
+    def rows_of_genre(self, genre_id: int) -> Ids:
+        """The rows of the movies of a genre, given by its place in `genres`, ascending."""
         return self.genre_rows[self.genre_row_offsets[genre_id] : self.genre_row_offsets[genre_id + 1]]
 
     def movie(self, row: int) -> Movie:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from rapidfuzz import fuzz, process
 
 from recsys_api.catalog.catalog import Catalog
+from recsys_api.catalog.widths import Ids
 from recsys_api.errors import UnknownValue
 from recsys_api.text import fold
 
@@ -66,7 +67,7 @@ class Facets:
             allowed &= catalog.ratings >= np.float32(filters.min_rating)
         return allowed
 
-    def _rows_of_genre(self, name: str, field: str) -> npt.NDArray[np.int32]:
+    def _rows_of_genre(self, name: str, field: str) -> Ids:
         return self._catalog.rows_of_genre(_place(name, self._genres, self._catalog.genres, field))
 
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Protocol
 
 from recsys_api.catalog import Catalog, Movie
+from recsys_api.catalog.widths import narrow
 from recsys_api.errors import CatalogError
 from recsys_api.model import features, kin, mood
 from recsys_api.model.card import describe
 from recsys_api.model.fields import MAX_FEATURES
-from recsys_api.model.kernel import Int32s, Scores, SimilarityIndex, TopK
+from recsys_api.model.kernel import NOBODY, Int32s, Scores, SimilarityIndex, Table, TopK
 from recsys_api.model.neighbours import neighbours as nearest
 from recsys_api.model.store import Model
 from recsys_api.model.titles import TitleIndex
@@ -78,7 +79,7 @@ def build(
     model = Model(
         catalog=catalog,
         index=index,
-        neighbours=table,
+        neighbours=_kept(table),
         multipliers=multipliers,
         copies=copies,
         franchises=kin.franchises(catalog),
@@ -90,3 +91,10 @@ def build(
         card={},
     )
     return replace(model, card=describe(model))
+
+
+def _kept(table: TopK) -> Table:
+    """`table` as a model has it."""
+    rows, movies = table.rows, len(table.rows)
+    rows[rows == NOBODY] = movies
+    return Table(narrow(rows, movies), table.scores)

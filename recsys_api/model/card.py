@@ -48,7 +48,7 @@ def _self_checks(model: Model) -> dict[str, bool]:
     for row in rows:
         query = model.index.features_of(row)
         live = model.index.top_k(*query, width, excluded=row, factors=factors, copies=model.copies)
-        stored = table.rows[row] >= 0
+        stored = table.rows[row] < len(model.catalog)
         same &= np.array_equal(live.rows, table.rows[row][stored])
         same &= np.array_equal(live.scores, table.scores[row][stored])
     return {

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, types
 
+from recsys_api.catalog.widths import Ids, narrow
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
@@ -25,7 +27,7 @@ UNIT = 1 / float(WEIGHT_ONE) ** 2
 """What one product of two such integers is worth."""
 
 NOBODY = -1
-"""Fills up a row of the table of neighbours where the catalogue has not so many."""
+"""Fills up a row of the table of neighbours, as long as it is being made, where the catalogue has not so many."""
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -41,33 +43,42 @@ class TopK(NamedTuple):
     scores: Scores
 
 
+class Table(NamedTuple):
+    """The table of neighbours: each row's best other rows, best first, and their similarity.
+
+    `rows` and `scores` float32 are of one shape [N, K]. N, which is no row, fills up where there are not so many.
+    """
+
+    rows: Ids
+    scores: Scores
+
+
 def quantise(weights: npt.ArrayLike) -> Weights:
     """Weights in [0, 1] as whole numbers of 1/32768, rounded down so that no norm grows past 1."""
     return np.floor(np.asarray(weights, dtype=np.float64) * WEIGHT_ONE).astype(np.uint16)
 
 
-def _readonly(dtype: Any) -> Any:
-    return types.Array(dtype, 1, "C", readonly=True)
+def _readonly(dtype: Any, dimensions: int = 1) -> Any:
+    return types.Array(dtype, dimensions, "C", readonly=True)
 
 
-OFFSETS, IDS, WEIGHTS, MASK = (_readonly(t) for t in (types.int64, types.int32, types.uint16, types.boolean))
+OFFSETS, INT32S, WEIGHTS, MASK = (_readonly(t) for t in (types.int64, types.int32, types.uint16, types.boolean))
+IDS = (_readonly(types.uint16), INT32S)
+"""Both types of Ids: what takes them is compiled for each."""
 _COUNTER = types.int32[::1]
-
-
-_QUERY = _readonly(types.int32)
 _FACTORS = _readonly(types.float32)
 
 
 @njit(
     [
-        types.void(IDS, WEIGHTS, OFFSETS, IDS, WEIGHTS, _COUNTER),
-        types.void(IDS, _QUERY, OFFSETS, IDS, WEIGHTS, _COUNTER),
+        types.void(INT32S, weights, OFFSETS, ids, WEIGHTS, _COUNTER)
+        for ids in IDS for weights in (WEIGHTS, INT32S)
     ],
     nogil=True,
     cache=True,
-)
+)  # fmt: skip
 def _accumulate(
-    features: Int32s, weights: Weights | Int32s, offsets: Int64s, rows: Int32s, row_weights: Weights, totals: Int32s
+    features: Int32s, weights: Weights | Int32s, offsets: Int64s, rows: Ids, row_weights: Weights, totals: Int32s
 ) -> None:
     """Fill `totals` with the similarity of every row to the query, in units of 2**-30."""
     totals[:] = 0
@@ -82,7 +93,7 @@ def _similarity(total: np.int32, unit: np.float32) -> np.float32:
     return min(np.float32(total) * unit, np.float32(1))
 
 
-@njit(types.int64(types.int32, types.int64, IDS, types.int32[::1]), nogil=True, cache=True)
+@njit(types.int64(types.int32, types.int64, INT32S, types.int32[::1]), nogil=True, cache=True)
 def _place_of_copy(row: int, count: int, copies: Int32s, best_rows: Int32s) -> int:
     """Where a copy of `row` stands among the first `count` of the best; `count` where there is none."""
     place = count
@@ -95,7 +106,7 @@ def _place_of_copy(row: int, count: int, copies: Int32s, best_rows: Int32s) -> i
 
 @njit(
     types.int64(
-        _COUNTER, types.float32, types.float32, MASK, types.int64, _FACTORS, types.float32, IDS,
+        _COUNTER, types.float32, types.float32, MASK, types.int64, _FACTORS, types.float32, INT32S,
         types.int32[::1], types.float32[::1],
     ),
     nogil=True,
@@ -144,20 +155,23 @@ def _select(
     return count
 
 
-_TABLE_ROWS, _TABLE_SCORES = (types.Array(t, 2, "C", readonly=True) for t in (types.int32, types.float32))
+_TABLE_SCORES = _readonly(types.float32, 2)
 _YEARS = _readonly(types.int16)
 
 
 @njit(
-    types.int64(
-        _TABLE_ROWS, _TABLE_SCORES, types.int64, types.float32, _YEARS, types.boolean,
-        types.int32[::1], types.float32[::1],
-    ),
+    [
+        types.int64(
+            _readonly(ids.dtype, 2), _TABLE_SCORES, types.int64, types.float32, _YEARS, types.boolean,
+            types.int32[::1], types.float32[::1],
+        )
+        for ids in IDS
+    ],
     nogil=True,
     cache=True,
 )  # fmt: skip
 def first_neighbours(
-    rows: Int32s, scores: Scores, row: int, lowest: float, years: npt.NDArray[np.int16], of_other_years: bool,
+    rows: Ids, scores: Scores, row: int, lowest: float, years: npt.NDArray[np.int16], of_other_years: bool,
     first_rows: Int32s, first_scores: Scores,
 ) -> int:  # fmt: skip
     """Fill `first_rows` and `first_scores` from a row of the table of neighbours, in its order; returns how many came.
@@ -168,7 +182,7 @@ def first_neighbours(
     count = 0
     for place in range(rows.shape[1]):
         neighbour, score = rows[row, place], scores[row, place]
-        if count == first_rows.size or neighbour == NOBODY:
+        if count == first_rows.size or neighbour == rows.shape[0]:
             break
         if score >= lowest and (year == 0 or years[neighbour] != year):
             first_rows[count] = neighbour
@@ -180,16 +194,16 @@ def first_neighbours(
 @njit(
     [
         types.int64(
-            IDS, weights, OFFSETS, IDS, WEIGHTS, types.float32, MASK,
+            INT32S, weights, OFFSETS, ids, WEIGHTS, types.float32, MASK,
             _COUNTER, types.int32[::1], types.int32[::1], types.float32[::1],
         )
-        for weights in (WEIGHTS, _QUERY)
+        for ids in IDS for weights in (WEIGHTS, INT32S)
     ],
     nogil=True,
     cache=True,
 )  # fmt: skip
 def _match(
-    features: Int32s, weights: Weights | Int32s, offsets: Int64s, rows: Int32s, row_weights: Weights, unit: np.float32,
+    features: Int32s, weights: Weights | Int32s, offsets: Int64s, rows: Ids, row_weights: Weights, unit: np.float32,
     allowed: Mask, totals: Int32s, touched: Int32s, best_rows: Int32s, best_scores: Scores,
 ) -> int:  # fmt: skip
     """Put the best of the rows that have any of the features into `best_rows` with their similarity; returns how many.
@@ -242,14 +256,14 @@ class SimilarityIndex:
 
     row_offsets: Int64s
     """int64 [N + 1]: where each row's features begin."""
-    row_features: Int32s
-    """int32 [non-zeros], ascending within a row."""
+    row_features: Ids
+    """[non-zeros], ascending within a row."""
     row_weights: Weights
     """uint16 [non-zeros]: weights in units of 1/32768."""
     offsets: Int64s
     """int64 [F + 1]: where each feature's postings begin."""
-    rows: Int32s
-    """int32 [non-zeros]: the postings, ascending within a feature."""
+    rows: Ids
+    """[non-zeros]: the postings, ascending within a feature."""
     weights: Weights
     """uint16 [non-zeros]: the weights of the postings."""
     _scratch: threading.local
@@ -268,12 +282,13 @@ class SimilarityIndex:
         by_row.sort_indices()
         by_feature = by_row.tocsc()
         by_feature.sort_indices()
+        rows, features = matrix.shape
         return cls.from_arrays(
             row_offsets=by_row.indptr.astype(np.int64),
-            row_features=by_row.indices.astype(np.int32),
+            row_features=narrow(by_row.indices, features),
             row_weights=by_row.data,
             offsets=by_feature.indptr.astype(np.int64),
-            rows=by_feature.indices.astype(np.int32),
+            rows=narrow(by_feature.indices, rows),
             weights=by_feature.data,
         )
 
@@ -331,7 +346,7 @@ class SimilarityIndex:
     def features_of(self, row: int) -> tuple[Int32s, Weights]:
         """The features of `row` and their weights, as a query for what is like it."""
         first, last = self.row_offsets[row], self.row_offsets[row + 1]
-        return self.row_features[first:last], self.row_weights[first:last]
+        return self.row_features[first:last].astype(np.int32), self.row_weights[first:last]
 
     def reaching(
         self, features: Int32s, weights: Weights | Int32s, *, lowest: float, allowed: Mask, scale: float = 1.0

@@ -76,7 +76,7 @@ def _alike(index: SimilarityIndex, text: range) -> Iterator[tuple[int, int]]:
     kept = (index.row_features >= text.start) & (index.row_features < text.stop)
     begins = np.concatenate([[0], np.cumsum(kept)])[index.row_offsets]
     rows = np.flatnonzero(np.diff(begins) >= _FEWEST_TERMS)
-    terms = index.row_features[kept] - text.start
+    terms = index.row_features[kept].astype(np.int32) - np.int32(text.start)
     if not rows.size:
         return
     draw = np.random.default_rng(_SEED)

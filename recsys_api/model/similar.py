@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from recsys_api.catalog import EVERYTHING, Facets, Filters
 from recsys_api.model import seeds
-from recsys_api.model.kernel import ALONE, NOBODY, Int32s, Mask, Scores, TopK, first_neighbours
+from recsys_api.model.kernel import ALONE, Int32s, Mask, Scores, TopK, first_neighbours
 from recsys_api.model.mood import DEFAULT, MOODS, Mood
 from recsys_api.model.seeds import Seeds
 from recsys_api.model.store import Model
@@ -117,9 +117,9 @@ class Similar:
 
     def _are_all(self, lookup: Lookup) -> bool:
         """Whether no movie that is missing in the movie's row of the table can be similar enough."""
-        table, row = self._model.neighbours, lookup.seeds.likes[0]
+        table, row, movies = self._model.neighbours, lookup.seeds.likes[0], len(self._model.catalog)
         last_row, last = table.rows[row, -1], table.scores[row, -1]
-        if table.rows.shape[1] == len(self._model.catalog) - 1 or last_row == NOBODY:
+        if table.rows.shape[1] == movies - 1 or last_row == movies:
             return True
         least, factors = np.float32(1), self._factors(lookup)
         if factors.size:

@@ -26,13 +26,13 @@ import orjson
 
 from recsys_api.catalog import Catalog
 from recsys_api.errors import ArtifactError
-from recsys_api.model.kernel import Int32s, SimilarityIndex, TopK
+from recsys_api.model.kernel import Int32s, SimilarityIndex, Table
 from recsys_api.model.title_kernel import TitleArrays
 from recsys_api.model.titles import TitleIndex
 from recsys_api.model.vocabulary import Vocabulary
 
 FORMAT = "recsys-model"
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 CURRENT = "current"
 MANIFEST = "manifest.json"
 
@@ -56,8 +56,8 @@ class Model:
 
     catalog: Catalog
     index: SimilarityIndex
-    neighbours: TopK
-    """int32 and float32 [N, K]: every row's best in the default mood, and their similarity; see SimilarityIndex."""
+    neighbours: Table
+    """Every row's best in the default mood; see SimilarityIndex."""
     multipliers: npt.NDArray[np.float32]
     """float32 [moods, N], or [moods, 0] where nobody voted: what each mood multiplies similarities by; see mood."""
     copies: Int32s
@@ -121,7 +121,7 @@ def _arrays(model: Model) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         ("catalog", model.catalog, _CATALOG_ARRAYS),
         ("index", model.index, _INDEX_ARRAYS),
         ("titles", model.titles.arrays, _TITLE_ARRAYS),
-        ("neighbours", model.neighbours, TopK._fields),
+        ("neighbours", model.neighbours, Table._fields),
     ):
         for name in names:
             yield f"{prefix}.{name}.npy", getattr(holder, name)
@@ -216,7 +216,7 @@ def _open_files(folder: Path, manifest: Mapping[str, Any]) -> Model:
     return Model(
         catalog=catalog,
         index=SimilarityIndex.from_arrays(**arrays("index", _INDEX_ARRAYS)),
-        neighbours=TopK(**arrays("neighbours", TopK._fields)),
+        neighbours=Table(**arrays("neighbours", Table._fields)),
         multipliers=_map_array(folder / _MULTIPLIERS),
         copies=_map_array(folder / _COPIES),
         franchises=_map_array(folder / _FRANCHISES),

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, types
 
-from recsys_api.model.kernel import MASK, Int32s, Int64s, Mask
+from recsys_api.catalog.widths import Ids
+from recsys_api.model.kernel import IDS, INT32S, MASK, OFFSETS, Int32s, Int64s, Mask
 
 Bytes = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.uint8]
@@ -25,8 +26,7 @@ def _readonly(dtype: Any) -> Any:
     return types.Array(dtype, 1, "C", readonly=True)
 
 
-_TEXT, _CODES, _IDS, _OFFSETS = map(_readonly, (types.uint8, types.uint32, types.int32, types.int64))
-_SCORES = _readonly(types.float64)
+_TEXT, _CODES, _SCORES = map(_readonly, (types.uint8, types.uint32, types.float64))
 
 
 class TitleArrays(NamedTuple):
@@ -43,23 +43,26 @@ class TitleArrays(NamedTuple):
     """uint8: the different words of all entries, sorted, one after the other."""
     word_offsets: Int64s
     word_postings: Int64s
-    word_entries: Int32s
+    word_entries: Ids
     trigrams: Int64s
     """int64: the different trigrams of all entries, ascending, 21 bits a character."""
     trigram_postings: Int64s
-    trigram_entries: Int32s
+    trigram_entries: Ids
     years: Years
     """int16 [N]: each movie's year."""
     popularity: Int32s
     """int32 [N]: each movie's place in the order of popularity."""
 
 
-_TITLES = types.NamedTuple(  # type: ignore[no-untyped-call]  # numba has no type for it
-    (
-        _TEXT, _OFFSETS, _IDS, _IDS, _TEXT, _OFFSETS, _OFFSETS, _IDS, _OFFSETS, _OFFSETS, _IDS,
-        _readonly(types.int16), _IDS,
-    ),
-    TitleArrays,
+_TITLES = tuple(
+    types.NamedTuple(  # type: ignore[no-untyped-call]  # numba has no type for it
+        (
+            _TEXT, OFFSETS, INT32S, INT32S, _TEXT, OFFSETS, OFFSETS, ids, OFFSETS, OFFSETS, ids,
+            _readonly(types.int16), INT32S,
+        ),
+        TitleArrays,
+    )
+    for ids in IDS
 )  # fmt: skip
 _BEST_ROWS, _BEST_SCORES = types.int32[::1], types.float64[::1]
 
@@ -74,7 +77,7 @@ def _is_before(texts: Bytes, start: int, stop: int, key: Bytes, end: int) -> boo
     return end >= 0 and (size == key.size or np.int64(texts[start + key.size]) < end)
 
 
-@njit(types.int64(_TEXT, _OFFSETS, types.int64, types.int64, _TEXT, types.int64), nogil=True, cache=True)
+@njit(types.int64(_TEXT, OFFSETS, types.int64, types.int64, _TEXT, types.int64), nogil=True, cache=True)
 def _bound(texts: Bytes, offsets: Int64s, low: int, step: int, key: Bytes, end: int) -> int:
     """The first sorted text from `low` on that is not before `key` with `end`, sought in doubling steps from `step`."""
     high, size = low, offsets.size - 1
@@ -92,7 +95,7 @@ def _bound(texts: Bytes, offsets: Int64s, low: int, step: int, key: Bytes, end: 
     return low
 
 
-@njit(types.UniTuple(types.int64, 4)(_TEXT, _OFFSETS, _TEXT), nogil=True, cache=True)  # type: ignore[no-untyped-call]  # numba has no type for it
+@njit(types.UniTuple(types.int64, 4)(_TEXT, OFFSETS, _TEXT), nogil=True, cache=True)  # type: ignore[no-untyped-call]  # numba has no type for it
 def _tiers(texts: Bytes, offsets: Int64s, key: Bytes) -> tuple[int, int, int, int]:
     """Where in the sorted texts begin `key` itself, what has more words, what goes on within its last word, the rest.
 
@@ -104,7 +107,7 @@ def _tiers(texts: Bytes, offsets: Int64s, key: Bytes) -> tuple[int, int, int, in
     return first, after_exact, after_word, _bound(texts, offsets, after_word, 1, key, 0xFF)
 
 
-@njit(types.void(_TEXT, _OFFSETS, _TEXT, _OFFSETS, types.int64[:, ::1]), nogil=True, cache=True)
+@njit(types.void(_TEXT, OFFSETS, _TEXT, OFFSETS, types.int64[:, ::1]), nogil=True, cache=True)
 def equal(texts: Bytes, offsets: Int64s, keys: Bytes, key_offsets: Int64s, ranges: Int64s) -> None:
     """Where in the sorted texts those begin and end that are each key: `ranges` int64 [keys, 2]."""
     for i in range(key_offsets.size - 1):
@@ -114,7 +117,7 @@ def equal(texts: Bytes, offsets: Int64s, keys: Bytes, key_offsets: Int64s, range
 
 
 @njit(
-    types.int64(types.int64, types.float64, _IDS, types.int32[::1], types.float64[::1], types.int64),
+    types.int64(types.int64, types.float64, INT32S, types.int32[::1], types.float64[::1], types.int64),
     nogil=True,
     cache=True,
 )
@@ -172,7 +175,7 @@ def _has_words(texts: Bytes, start: int, stop: int, key: Bytes) -> bool:
     return True
 
 
-@njit(types.UniTuple(types.int64, 2)(_TEXT, _TITLES), nogil=True, cache=True)  # type: ignore[no-untyped-call]  # numba has no type for it
+@njit([types.UniTuple(types.int64, 2)(_TEXT, titles) for titles in _TITLES], nogil=True, cache=True)  # type: ignore[no-untyped-call]  # numba has no type for it
 def _rarest(key: Bytes, titles: TitleArrays) -> tuple[int, int]:
     """Where the postings of the rarest word of `key` begin and end; of the last, those of all that begin with it."""
     low, high = 0, 1 << 62
@@ -188,12 +191,16 @@ def _rarest(key: Bytes, titles: TitleArrays) -> tuple[int, int]:
 
 
 @njit(
-    types.Tuple((types.int64, types.boolean))(  # type: ignore[no-untyped-call]  # numba has no type for it
-        _TEXT, types.boolean, types.int64, types.float64, _SCORES, _TITLES, MASK, _BEST_ROWS, _BEST_SCORES, types.int64
-    ),
+    [
+        types.Tuple((types.int64, types.boolean))(  # type: ignore[no-untyped-call]  # numba has no type for it
+            _TEXT, types.boolean, types.int64, types.float64, _SCORES, titles, MASK,
+            _BEST_ROWS, _BEST_SCORES, types.int64,
+        )
+        for titles in _TITLES
+    ],
     nogil=True,
     cache=True,
-)
+)  # fmt: skip
 def as_typed(
     key: Bytes, by_words: bool, year: int, other_year: float, tier_scores: MatchScores,
     titles: TitleArrays, allowed: Mask, best_rows: Int32s, best_scores: MatchScores, found: int,
@@ -297,10 +304,12 @@ def _trigrams(query: Codes, codes: Int64s) -> int:
 
 
 @njit(
-    types.int64(types.int64[::1], _OFFSETS, _OFFSETS, _IDS, types.uint8[::1], types.int32[::1]), nogil=True, cache=True
+    [types.int64(types.int64[::1], OFFSETS, OFFSETS, ids, types.uint8[::1], types.int32[::1]) for ids in IDS],
+    nogil=True,
+    cache=True,
 )
 def _count(
-    codes: Int64s, trigrams: Int64s, postings: Int64s, posting_entries: Int32s, counts: Counts, touched: Int32s
+    codes: Int64s, trigrams: Int64s, postings: Int64s, posting_entries: Ids, counts: Counts, touched: Int32s
 ) -> int:
     """Count how many of the query's trigrams each entry has, and list the entries that have any; returns how many."""
     size = 0
@@ -317,7 +326,7 @@ def _count(
 
 
 @njit(
-    types.int64(types.int64, _IDS, types.uint8[::1], types.int32[::1], types.int32[::1]), nogil=True, cache=True
+    types.int64(types.int64, INT32S, types.uint8[::1], types.int32[::1], types.int32[::1]), nogil=True, cache=True
 )
 def _choose(query_size: int, sizes: Int32s, counts: Counts, touched: Int32s, best: Int32s) -> int:
     """Put the entries that share most with the query into `best`; returns how many there are.
@@ -360,10 +369,13 @@ def _choose(query_size: int, sizes: Int32s, counts: Counts, touched: Int32s, bes
 
 
 @njit(
-    types.int64(
-        _CODES, types.int64, types.float64, types.float64, types.float64, _TITLES, MASK,
-        types.uint8[::1], types.int32[::1], _BEST_ROWS, _BEST_SCORES, types.int64,
-    ),
+    [
+        types.int64(
+            _CODES, types.int64, types.float64, types.float64, types.float64, titles, MASK,
+            types.uint8[::1], types.int32[::1], _BEST_ROWS, _BEST_SCORES, types.int64,
+        )
+        for titles in _TITLES
+    ],
     nogil=True,
     cache=True,
 )  # fmt: skip

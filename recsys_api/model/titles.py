@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from recsys_api.catalog.widths import narrow
 from recsys_api.model.kernel import ALL, Int32s, Int64s, Mask
 from recsys_api.model.title_kernel import Bytes, TitleArrays, as_typed, equal, nearest
 from recsys_api.text import fold
@@ -122,10 +123,10 @@ class TitleIndex:
             words=np.frombuffer(b"".join(encoded_words), dtype=np.uint8),
             word_offsets=_offsets(encoded_words),
             word_postings=word_postings,
-            word_entries=word_entries,
+            word_entries=narrow(word_entries, len(entries)),
             trigrams=trigrams,
             trigram_postings=trigram_postings,
-            trigram_entries=trigram_entries,
+            trigram_entries=narrow(trigram_entries, len(entries)),
             years=years,
             popularity=popularity,
         )

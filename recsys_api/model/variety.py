@@ -8,7 +8,20 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, types
 
-from recsys_api.model.kernel import ALONE, IDS, OFFSETS, UNIT, WEIGHTS, Int32s, Int64s, Scores, SimilarityIndex, Weights
+from recsys_api.catalog.widths import Ids
+from recsys_api.model.kernel import (
+    ALONE,
+    IDS,
+    INT32S,
+    OFFSETS,
+    UNIT,
+    WEIGHTS,
+    Int32s,
+    Int64s,
+    Scores,
+    SimilarityIndex,
+    Weights,
+)
 
 MOST_OF_A_SERIES = 2
 """How many movies of one series a varied list may have."""
@@ -58,10 +71,12 @@ class Variety:
 
 
 @njit(
-    types.void(IDS, types.int64, OFFSETS, IDS, WEIGHTS, types.int32[::1], types.float64[::1]), nogil=True, cache=True
+    [types.void(INT32S, types.int64, OFFSETS, ids, WEIGHTS, types.int32[::1], types.float64[::1]) for ids in IDS],
+    nogil=True,
+    cache=True,
 )
 def _compare(
-    rows: Int32s, row: int, offsets: Int64s, features: Int32s, weights: Weights, scratch: Int32s, similarities: Floats
+    rows: Int32s, row: int, offsets: Int64s, features: Ids, weights: Weights, scratch: Int32s, similarities: Floats
 ) -> None:
     """Fill `similarities` with those of `rows` to `row`."""
     for j in range(offsets[row], offsets[row + 1]):
@@ -79,16 +94,19 @@ _COUNT_AND_SUM = types.Tuple((types.int64, types.float64))  # type: ignore[no-un
 
 
 @njit(
-    _COUNT_AND_SUM(
-        IDS, types.float64[::1], types.float64, IDS, types.int64, OFFSETS, IDS, WEIGHTS,
-        types.int32[::1], types.int32[::1],
-    ),
+    [
+        _COUNT_AND_SUM(
+            INT32S, types.float64[::1], types.float64, INT32S, types.int64, OFFSETS, ids, WEIGHTS,
+            types.int32[::1], types.int32[::1],
+        )
+        for ids in IDS
+    ],
     nogil=True,
     cache=True,
 )  # fmt: skip
 def _choose(
     rows: Int32s, worth: Floats, diversity: float, franchises: Int32s, most: int,
-    offsets: Int64s, features: Int32s, weights: Weights, scratch: Int32s, chosen: Int32s,
+    offsets: Int64s, features: Ids, weights: Weights, scratch: Int32s, chosen: Int32s,
 ) -> tuple[int, float]:  # fmt: skip
     """Fill `chosen` with places in `rows`; returns how many, and the sum of the similarities of all pairs."""
     nearest, summed, similarities = np.zeros(rows.size), np.zeros(rows.size), np.empty(rows.size)

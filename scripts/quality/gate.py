@@ -93,4 +93,4 @@ def _agreement(first: Sequence[int], second: Sequence[int]) -> np.ndarray[tuple[
 
 def _ten(model: Model, movie_id: int) -> list[int]:
     rows = model.neighbours.rows[model.catalog.row(movie_id)][:_TOP]
-    return [int(found) for found in model.catalog.movie_ids[rows[rows >= 0]]]
+    return [int(found) for found in model.catalog.movie_ids[rows[rows < len(model.catalog)]]]
