@@ -41,7 +41,8 @@ class Cache(Generic[K, V]):
         self.on_event: Callable[[CacheEvent, CacheState], None] = lambda event, state: None
         """Hears of every hit, miss and eviction, outside the lock, and of the state then."""
         self._entries = cachetools.LRUCache[K, V](maxsize)
-        self._pending: dict[K, _Computation[V]] = {}
+        self._pending: dict[K, _Computation[V] | None] = {}
+        """What is being computed: None until a second thread asks and has something to wait for."""
         self._lock = threading.Lock()
         self._generation = generation
         self._generation_seen = generation()
@@ -60,38 +61,42 @@ class Cache(Generic[K, V]):
 
     def get(self, key: K, compute: Callable[[], V]) -> V:
         """The value of `key`, computed if it is not there."""
+        awaited = None
         with self._lock:
             self._forget_if_told()
             value: V = self._entries.get(key, _MISSING)
-            pending = self._pending.get(key) if value is _MISSING else None
-            if value is _MISSING and pending is None:
-                computation = self._pending[key] = _Computation()
-            else:
-                state = self._state()
-        if value is _MISSING and pending is None:
-            return self._fill(key, compute, computation)
+            pending, is_ours = self._pending, False
+            if value is _MISSING:
+                is_ours = key not in pending
+                awaited = pending[key] = None if is_ours else pending[key] or _Computation()
+            state = self._state()
+        if is_ours:
+            return self._fill(key, compute, pending)
         self.on_event("hit", state)
-        return value if pending is None else pending.result()
+        return value if awaited is None else awaited.result()
 
-    def _fill(self, key: K, compute: Callable[[], V], computation: _Computation[V]) -> V:
+    def _fill(self, key: K, compute: Callable[[], V], pending: dict[K, _Computation[V] | None]) -> V:
         try:
             value = compute()
         except BaseException as error:
             with self._lock:
-                self._is_awaited(key, computation)
+                awaited = pending.pop(key)
                 state = self._state()
-            computation.fail(error)
+            if awaited is not None:
+                awaited.fail(error)
             self.on_event("miss", state)
             raise
         evicted = 0
         with self._lock:
             self._forget_if_told()
-            if self._is_awaited(key, computation):
+            awaited = pending.pop(key)
+            if pending is self._pending:  # it is another one when all was forgotten meanwhile
                 before = len(self._entries)
                 self._entries[key] = value
                 evicted = before + 1 - len(self._entries)
             state = self._state()
-        computation.finish(value)
+        if awaited is not None:
+            awaited.finish(value)
         self.on_event("miss", state)
         for _ in range(evicted):
             self.on_event("eviction", state)
@@ -99,13 +104,6 @@ class Cache(Generic[K, V]):
 
     def _state(self) -> CacheState:
         return CacheState(len(self._entries), self._generation_seen)
-
-    def _is_awaited(self, key: K, computation: _Computation[V]) -> bool:
-        """Whether this computation is still the one for `key`; it no longer is when all was forgotten meanwhile."""
-        if self._pending.get(key) is not computation:
-            return False
-        del self._pending[key]
-        return True
 
     def _forget_if_told(self) -> None:
         if (generation := self._generation()) != self._generation_seen:

@@ -1,6 +1,10 @@
 """Which films exist: row and movie_id, and the JSON that clients get."""
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given
@@ -30,6 +34,32 @@ def test_the_json_of_a_movie_has_every_field_of_the_contract() -> None:
     document = orjson.loads(Catalog.from_movies(SIX).json(2))
     assert document["title"] == "Star Boy"
     assert list(document) == list(Movie.__slots__)
+
+
+SCORED = st.lists(st.tuples(st.integers(0, 5), st.floats(0, 1, width=32)), max_size=8)
+
+
+@given(SCORED)
+def test_a_list_has_each_movie_as_it_is_with_its_similarity(scored: list[tuple[int, float]]) -> None:
+    catalog = Catalog.from_movies(SIX)
+    rows, scores = (np.array([pair[i] for pair in scored], kind) for i, kind in ((0, np.int32), (1, np.float32)))
+    digits = orjson.dumps(scores, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    objects = [
+        catalog.json(row)[:-1] + b',"similarity":' + score + b"}" for row, score in zip(rows, digits, strict=False)
+    ]
+    assert catalog.json_list(rows, scores) == b"[" + b",".join(objects) + b"]"
+
+
+def test_threads_write_lists_of_any_length_at_once() -> None:
+    catalog = Catalog.from_movies(Movie(i, "X" * 10**i, "2001") for i in range(6))
+
+    def written(row: int) -> list[str]:
+        rows = np.full(3, row, dtype=np.int32)
+        return [movie["title"] for movie in orjson.loads(catalog.json_list(rows, np.ones(3, dtype=np.float32)))]
+
+    with ThreadPoolExecutor(6) as pool:
+        for row, lists in enumerate(pool.map(lambda row: [written(row) for _ in range(50)], range(6))):
+            assert lists == list(repeat(["X" * 10**row] * 3, 50))
 
 
 def test_genres_are_told_the_most_frequent_first() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
@@ -32,38 +33,36 @@ def movies(catalog: Catalog, rows: Iterable[int]) -> orjson.Fragment:
     return _EMBEDDED(b"[" + b",".join([catalog.json(row) for row in rows]) + b"]")
 
 
-def scored_movies(catalog: Catalog, answer: Answer, *, cached: bool) -> orjson.Fragment:
+def scored_movies(catalog: Catalog, answer: Answer) -> orjson.Fragment:
     """A JSON list of the movies of `answer` with their similarity and, where it was asked for, their explanation.
 
-    An answer out of a cache may be met again, and is not written again then.
+    What is given a second time, since a cache has it, is kept as it was written, for the next time.
     """
-    if answer.reasons or not cached:  # made anew for each request
-        return _EMBEDDED(_write(catalog, answer))
-    written, of = _written.get(id(answer), (b"", None))
-    if of is not answer:
-        written = _write(catalog, answer)
-        if len(_written) >= _MOST_WRITTEN:
-            _written.clear()
-        _written[id(answer)] = written, answer
+    if answer.written:
+        return _EMBEDDED(answer.written)
+    written = _explained(catalog, answer) if answer.reasons else catalog.json_list(answer.rows, answer.scores)
+    if answer.written is None:
+        answer.written = b""
+    else:
+        if len(_kept) == _MOST_KEPT:
+            _kept.popleft().written = b""
+        _kept.append(answer)
+        answer.written = written
     return _EMBEDDED(written)
 
 
-_MOST_WRITTEN = 256
-_written: dict[int, tuple[bytes, Answer | None]] = {}
-"""Lists as they were written, by the identity of the answer, which is held with each: a cache gives the same again."""
+_MOST_KEPT = 256
+_kept: deque[Answer] = deque()
+"""The answers that are kept as they were written."""
 
 
-def _write(catalog: Catalog, answer: Answer) -> bytes:
-    if not answer.rows.size:
-        return b"[]"
-    # numpy's float32 is written with the fewest digits that tell it apart, so that equal looks equal
-    scores = orjson.dumps(answer.scores, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-    ends = [b',"explanation":' + orjson.dumps(reason) + b"}," for reason in answer.reasons] or [b"},"] * len(scores)
-    parts: list[bytes | memoryview] = [b"["]
-    for document, score, end in zip(catalog.documents(answer.rows), scores, ends, strict=True):
-        parts += (document, b',"similarity":', score, end)
-    parts[-1] = ends[-1][:-1] + b"]"
-    return b"".join(parts)
+def _explained(catalog: Catalog, answer: Answer) -> bytes:
+    each = (catalog.json_list(answer.rows[i : i + 1], answer.scores[i : i + 1]) for i in range(answer.rows.size))
+    parts = [
+        alone[1:-2] + b',"explanation":' + orjson.dumps(reason) + b"}"  # without the brackets at its end
+        for alone, reason in zip(each, answer.reasons, strict=True)
+    ]
+    return b"[" + b",".join(parts) + b"]"
 
 
 def matched(answer: Answer) -> dict[str, int]:

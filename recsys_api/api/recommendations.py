@@ -52,7 +52,7 @@ def batch(asked: questions.BatchBody) -> Response:
     return answers.from_model(
         {
             "results": {
-                str(movie_id): answers.scored_movies(recommender.catalog, answer, cached=True)
+                str(movie_id): answers.scored_movies(recommender.catalog, answer)
                 for movie_id, answer in found.items()
             },
             "errors": {str(movie_id): str(error) for movie_id, error in unknown.items()},
@@ -92,7 +92,7 @@ def _recommend(
     return answers.from_model(
         {
             "movie_id": movie_ids[0] if movie_ids else None,
-            "recommendations": answers.scored_movies(recommender.catalog, answer, cached=True),
+            "recommendations": answers.scored_movies(recommender.catalog, answer),
             **answers.timed(),
             "model_version": recommender.stats.model_version,
             **answers.matched(answer),

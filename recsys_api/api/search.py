@@ -31,7 +31,7 @@ def _search(asked: questions.SearchQuery) -> Response:
     return answers.from_model(
         {
             "query": asked.query,
-            "results": answers.scored_movies(recommender.catalog, answer, cached=False),
+            "results": answers.scored_movies(recommender.catalog, answer),
             **answers.timed(),
             **answers.matched(answer),
         }

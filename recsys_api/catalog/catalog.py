@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from recsys_api.catalog.lists import write_list
 from recsys_api.catalog.movie import Movie
 from recsys_api.catalog.widths import Ids, narrow
 from recsys_api.errors import CatalogError, MovieNotFound
@@ -37,8 +38,8 @@ class Catalog:
     """int32 [N]: all rows, the most popular first."""
     offsets: npt.NDArray[np.int64]
     """int64 [N + 1]: where each movie's JSON begins in `blob`."""
-    blob: memoryview
-    """Each movie's JSON object, one after the other."""
+    blob: npt.NDArray[np.uint8]
+    """uint8: each movie's JSON object, one after the other."""
     genres: tuple[str, ...]
     """All genres, the most frequent first."""
     genre_offsets: npt.NDArray[np.int64]
@@ -88,7 +89,7 @@ class Catalog:
             ratings=ratings[order].astype(np.float32),
             popular_rows=_popularity(votes, ratings, row_of),
             offsets=np.append(0, np.cumsum(np.diff(found.ends)[order])).astype(np.int64),
-            blob=memoryview(b"".join(map(found.document, order.tolist()))),
+            blob=np.frombuffer(b"".join(map(found.document, order.tolist())), dtype=np.uint8),
             genres=tuple(genre_of),
             genre_offsets=_offsets(genre_ids),
             genre_ids=narrow(_flat(genre_ids), len(genre_of)),
@@ -114,12 +115,11 @@ class Catalog:
 
     def json(self, row: int) -> bytes:
         """The movie in `row` as the JSON object that clients get."""
-        return bytes(self.blob[self.offsets[row] : self.offsets[row + 1]])
+        return self.blob[self.offsets[row] : self.offsets[row + 1]].tobytes()
 
-    def documents(self, rows: npt.NDArray[np.int32]) -> list[memoryview]:
-        """The JSON objects of several movies, without their closing brackets, for more to follow."""
-        blob, offsets = self.blob, self.offsets.data
-        return [blob[offsets[row] : offsets[row + 1] - 1] for row in rows.tolist()]
+    def json_list(self, rows: npt.NDArray[np.int32], scores: npt.NDArray[np.float32]) -> bytes:
+        """The movies in `rows` as a JSON list of such objects, each with its similarity."""
+        return write_list(self.blob, self.offsets, rows, scores) if rows.size else b"[]"
 
     def genres_of(self, row: int) -> list[str]:
         """The genres of the movie in `row`."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ class Recommender:
         asked = None if filters is EVERYTHING else filters  # most often, and quicker to look up
         lookup = Lookup(seeds, top_k, min_similarity, exclude_same_year, mood, asked, diversity)
         answer = self.cache.get(lookup, lambda: self._similar.find(lookup))
-        return answer._replace(reasons=self._reasons.of(answer, lookup)) if explain else answer
+        return replace(answer, reasons=self._reasons.of(answer, lookup)) if explain else answer
 
     def _rows(self, movie_ids: Sequence[int]) -> tuple[int, ...]:
         """Each movie once and in the order of rows, so that the same question is one look-up however it is asked."""

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -36,7 +37,8 @@ class Lookup(NamedTuple):
     diversity: float = 0.0
 
 
-class Answer(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Answer:
     """Movies, best first: `rows` int32 and their similarity or match score, `scores` float32, of one length."""
 
     rows: Int32s
@@ -49,6 +51,8 @@ class Answer(NamedTuple):
     """Why each movie is there, where that was asked."""
     likes: tuple[int, ...] = ()
     """The rows of the movies that these are like."""
+    written: bytes | None = field(default=None, init=False)
+    """For whoever gives the answer to clients: as it was written, empty if that was not kept, None before the first."""
 
 
 class Similar:

@@ -135,7 +135,7 @@ def _write_files(model: Model, folder: Path) -> None:
     for name, array in _arrays(model):
         with _flushed(folder / name) as file:
             np.save(file, array, allow_pickle=False)
-    _write(folder / _BLOB, model.catalog.blob)
+    _write(folder / _BLOB, model.catalog.blob.data)
     _write(folder / _GENRES, orjson.dumps(model.catalog.genres))
     _write(folder / _LANGUAGES, orjson.dumps(model.catalog.languages))
     _write(folder / _TERMS, orjson.dumps(dict(model.terms)))
@@ -236,9 +236,9 @@ def _map_array(path: Path) -> npt.NDArray[Any]:
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
-def _map_bytes(path: Path) -> memoryview:
+def _map_bytes(path: Path) -> npt.NDArray[np.uint8]:
     with path.open("rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype=np.uint8)
 
 
 def _sha256(path: Path) -> str:

@@ -112,7 +112,7 @@ def _stages(app: Flask) -> dict[str, Prepare]:
         answers.from_model(
             {
                 "movie_id": movie_id,
-                "recommendations": answers.scored_movies(recommender.catalog, found, cached=True),
+                "recommendations": answers.scored_movies(recommender.catalog, found),
                 **answers.timed(),
                 "model_version": recommender.stats.model_version,
             }
