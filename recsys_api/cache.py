@@ -65,11 +65,14 @@ class Cache(Generic[K, V]):
         with self._lock:
             self._forget_if_told()
             value: V = self._entries.get(key, _MISSING)
-            pending, is_ours = self._pending, False
-            if value is _MISSING:
-                is_ours = key not in pending
-                awaited = pending[key] = None if is_ours else pending[key] or _Computation()
-            state = self._state()
+            pending = self._pending
+            is_ours = value is _MISSING and key not in pending
+            if is_ours:
+                pending[key] = None
+            else:
+                state = self._state()
+                if value is _MISSING:
+                    awaited = pending[key] = pending[key] or _Computation()
         if is_ours:
             return self._fill(key, compute, pending)
         self.on_event("hit", state)

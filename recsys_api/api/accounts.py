@@ -35,11 +35,12 @@ class recommending:  # noqa: N801 - reads as a verb at its place: with recommend
 
     def gave(self, answer: Answer, catalog: Catalog) -> None:
         """Note the movies of one list, and which genres interest people: those of the movies that were asked about."""
-        scores = answer.scores.tolist()
-        by_genre, generated = self._series.genres, self._series.generated
-        self._changes.append((generated["success"], len(scores)) if scores else (generated["empty"], 1))
-        self._changes += [(by_genre(genre), 1) for row in answer.likes for genre in catalog.genres_of(row)]
-        self._changes += self._series.similarities.all_observed(scores)
+        scores, series, changes = answer.scores.tolist(), self._series, self._changes
+        changes.append((series.generated["success"], len(scores)) if scores else (series.generated["empty"], 1))
+        for row in answer.likes:
+            for genre in catalog.genres_of(row):
+                changes.append((series.genres(genre), 1))
+        changes += series.similarities.all_observed(scores)
 
     def missed(self, movies: int) -> None:
         """Note movies that do not exist, asked about in a batch."""

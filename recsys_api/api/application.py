@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _ENDS_IN_A_NUMBER = re.compile(r"(?P<before>.*)/<int:(?P<name>\w+)>")
 BEGUN = "recsys.begun"
-"""Where the WSGI environment holds when the view of a request began, as time.perf_counter() has it."""
+"""Where the WSGI environment holds when the view of a request began, as time.perf_counter_ns() has it."""
 _LONGEST_NUMBER = 18
 """Digits; what is longer goes the long way, where a number has no bounds."""
 

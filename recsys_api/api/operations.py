@@ -55,7 +55,7 @@ def operation(
     def declare(view: View) -> View:
         @wraps(view)
         def answer(**path: Any) -> Response:
-            environment()[BEGUN] = time.perf_counter()
+            environment()[BEGUN] = time.perf_counter_ns()
             asked = from_query(query)
             if body is not None:
                 return view(**path, asked=from_body(body))

@@ -123,8 +123,8 @@ class Catalog:
 
     def genres_of(self, row: int) -> list[str]:
         """The genres of the movie in `row`."""
-        ids = self.genre_ids[self.genre_offsets[row] : self.genre_offsets[row + 1]].tolist()
-        return [self.genres[i] for i in ids]
+        first, last = self.genre_offsets.item(row), self.genre_offsets.item(row + 1)
+        return [self.genres[i] for i in self.genre_ids[first:last].tolist()]
 
     def rows_of_genre(self, genre_id: int) -> Ids:
         """The rows of the movies of a genre, given by its place in `genres`, ascending."""

@@ -60,6 +60,7 @@ class Similar:
 
     def __init__(self, model: Model, facets: Facets) -> None:
         self._model = model
+        self._table, self._years = model.neighbours, model.catalog.years
         self._facets = facets
         self._variety = Variety(model.index, model.franchises)
 
@@ -104,13 +105,12 @@ class Similar:
 
     def _neighbours(self, lookup: Lookup) -> TopK:
         """What the movie's row of the table has that meets what was asked."""
-        table, places = self._model.neighbours, min(lookup.top_k, self._model.neighbours.rows.shape[1])
-        rows, scores = np.empty(places, dtype=np.int32), np.empty(places, dtype=np.float32)
+        rows, scores = np.empty(lookup.top_k, np.int32), np.empty(lookup.top_k, np.float32)
         count = first_neighbours(
-            table.rows, table.scores, lookup.seeds.likes[0], lookup.min_similarity, self._model.catalog.years,
+            self._table.rows, self._table.scores, lookup.seeds.likes[0], lookup.min_similarity, self._years,
             lookup.exclude_same_year, rows, scores,
         )  # fmt: skip
-        return TopK(rows, scores) if count == places else TopK(rows[:count], scores[:count])
+        return TopK(rows, scores) if count == lookup.top_k else TopK(rows[:count], scores[:count])
 
     def _of_other_years(self, lookup: Lookup, years: npt.NDArray[np.int16]) -> Mask:
         """Which of `years` are not a year of the liked movies."""

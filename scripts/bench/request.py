@@ -138,7 +138,7 @@ def _in_view(app: Flask) -> Callable[[Environ], Any]:
     @contextmanager
     def context(environ: Environ) -> Iterator[None]:
         with app.request_context(environ):
-            environ[BEGUN] = time.perf_counter()
+            environ[BEGUN] = time.perf_counter_ns()
             yield
 
     return context
