@@ -14,6 +14,10 @@ _UNDECOMPOSED = str.maketrans(
     {"ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "ß": "ss", "ð": "d", "þ": "th", "ı": "i", "&": " and "}
 )
 _APOSTROPHES = dict.fromkeys(map(ord, "'’‘ʼ`´"))
+_ASCII = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)} | {
+    ord("&"): " and ", ord("'"): None, ord("`"): None,
+}  # fmt: skip
+"""All of that for a text of plain letters, in one step: most texts are."""
 _TOKEN = re.compile(r"[^\W_]+")
 _SPELT_TOKEN = re.compile(r"[^\W_]+(?:['’‘ʼ`´][^\W_]+)*")
 
@@ -65,8 +69,9 @@ def _fold_short(text: str) -> str:
 
 
 def _fold(text: str) -> str:
-    if not text.isascii():
-        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    if text.isascii():
+        return " ".join(text.translate(_ASCII).split())
+    text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     text = text.translate(_APOSTROPHES).casefold().translate(_UNDECOMPOSED)
     return " ".join(_TOKEN.findall(text))
 

@@ -102,6 +102,14 @@ def test_people_and_keywords_are_whole_phrases_and_text_is_stemmed() -> None:
     assert "science fiction" in terms["genres"]
 
 
+@pytest.mark.parametrize("overview", ["Two thieves, 1999-2001.", "Zwei Räuber, 1999-2001."])
+def test_a_movies_own_year_is_no_word_of_its_overview(overview: str) -> None:
+    movies = [Movie(1, "", "1999", overview=overview), Movie(2, "", "2001", overview=overview)]
+    fitted = fit(movies)
+    place = fitted.terms["overview"].index("1999")
+    assert (fitted.matrix[:, [place]].toarray() > 0).ravel().tolist() == [False, True]
+
+
 def test_words_of_other_scripts_count() -> None:
     movies = [Movie(1, "七人の侍", overview="野武士 農民"), Movie(2, "Жить", overview="чиновник парк")]
     assert {"野武士", "農民", "чиновник"} <= set(fit(movies).terms["overview"])

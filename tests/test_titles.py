@@ -114,3 +114,8 @@ def test_every_title_is_found_by_itself(titles: list[str], data: st.DataObject) 
 @given(st.text(max_size=40))
 def test_folding_twice_is_folding_once(text: str) -> None:
     assert fold(fold(text)) == fold(text)
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=40))
+def test_plain_letters_fold_in_whatever_company_they_are(text: str) -> None:
+    assert fold(f"{text} é").split() == [*fold(text).split(), "e"]

@@ -1,12 +1,11 @@
 """The movies that the service knows, by row and by movie_id, in memory or mapped from disk."""
 from __future__ import annotations
 
-import sys
 from array import array
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import orjson
 
 from recsys_api.catalog.lists import write_list
 from recsys_api.catalog.movie import Movie
+from recsys_api.catalog.numbering import numbers
 from recsys_api.catalog.widths import Ids, narrow
 from recsys_api.errors import CatalogError, MovieNotFound
 
@@ -72,13 +72,10 @@ class Catalog:
             raise CatalogError(
                 f"Two movies have the movie_id {movie_ids[order[twice[0]]]} ({one!r} and {other!r}); give each its own."
             )
-        genre_of = _most_frequent_first(found.genres)
-        genre_ids = [[genre_of[genre] for genre in found.genre_lists[i]] for i in order.tolist()]
-        genre_rows: list[list[int]] = [[] for _ in genre_of]
-        for row, ids in enumerate(genre_ids):
-            for genre_id in dict.fromkeys(ids):
-                genre_rows[genre_id].append(row)
-        language_of = _most_frequent_first(Counter({name: count for name, count in found.languages.items() if name}))
+        genres, genre_ids = _most_frequent_first(found.genres, found.genre_numbers)
+        genre_ids, genre_offsets = _in_order(genre_ids, np.frombuffer(found.genre_ends, dtype=np.int64), order)
+        genre_rows, genre_row_offsets = _rows_of_each(genre_ids, genre_offsets, len(genres))
+        languages, language_ids = _most_frequent_first(found.languages, found.language_numbers)
         votes, ratings = np.frombuffer(found.votes, dtype=np.int32), np.frombuffer(found.ratings, dtype=np.float64)
         row_of = np.empty(order.size, dtype=np.int64)
         row_of[order] = np.arange(order.size)
@@ -90,20 +87,21 @@ class Catalog:
             popular_rows=_popularity(votes, ratings, row_of),
             offsets=np.append(0, np.cumsum(np.diff(found.ends)[order])).astype(np.int64),
             blob=np.frombuffer(b"".join(map(found.document, order.tolist())), dtype=np.uint8),
-            genres=tuple(genre_of),
-            genre_offsets=_offsets(genre_ids),
-            genre_ids=narrow(_flat(genre_ids), len(genre_of)),
-            genre_row_offsets=_offsets(genre_rows),
-            genre_rows=narrow(_flat(genre_rows), order.size),
-            languages=tuple(language_of),
-            language_ids=np.array([language_of.get(name, -1) for name in found.language_list], dtype=np.int32)[order],
+            genres=genres,
+            genre_offsets=genre_offsets,
+            genre_ids=narrow(genre_ids, len(genres)),
+            genre_row_offsets=genre_row_offsets,
+            genre_rows=narrow(genre_rows, order.size),
+            languages=languages,
+            language_ids=language_ids[order],
         )
 
     def __len__(self) -> int:
         return int(self.movie_ids.size)
 
     def __iter__(self) -> Iterator[Movie]:
-        return map(self.movie, range(len(self)))
+        blob = self.blob.data
+        return (_movie(blob[start:stop]) for start, stop in pairwise(self.offsets.tolist()))
 
     def row(self, movie_id: int) -> int:
         """The row of `movie_id`; raises MovieNotFound."""
@@ -132,10 +130,14 @@ class Catalog:
 
     def movie(self, row: int) -> Movie:
         """The movie in `row`."""
-        fields: dict[str, Any] = orjson.loads(self.json(row))
-        for name in _LISTS:
-            fields[name] = tuple(fields[name])
-        return Movie(**fields)
+        return _movie(self.json(row))
+
+
+def _movie(document: bytes | memoryview) -> Movie:
+    fields: dict[str, Any] = orjson.loads(document)
+    for name in _LISTS:
+        fields[name] = tuple(fields[name])
+    return Movie(**fields)
 
 
 class _Columns:
@@ -143,10 +145,8 @@ class _Columns:
 
     def __init__(self) -> None:
         self.movie_ids, self.years, self.votes, self.ratings = array("q"), array("h"), array("i"), array("d")
-        self.genres: Counter[str] = Counter()
-        self.genre_lists: list[tuple[str, ...]] = []
-        self.languages: Counter[str] = Counter()
-        self.language_list: list[str] = []
+        self.genres, self.languages = numbers(), numbers()
+        self.genre_numbers, self.genre_ends, self.language_numbers = array("i"), array("q", [0]), array("i")
         self.ends = array("q", [0])
         self._documents = bytearray()
 
@@ -156,29 +156,47 @@ class _Columns:
         self.years.append(movie.year)
         self.votes.append(movie.vote_count)
         self.ratings.append(movie.vote_average)
-        self.genres.update(movie.genres)
-        self.genre_lists.append(tuple(map(sys.intern, movie.genres)))
-        self.languages[movie.original_language] += 1
-        self.language_list.append(sys.intern(movie.original_language))
+        self.genre_numbers.extend(map(self.genres.__getitem__, movie.genres))
+        self.genre_ends.append(len(self.genre_numbers))
+        self.language_numbers.append(self.languages[movie.original_language] if movie.original_language else -1)
         self._documents += orjson.dumps(movie)
         self.ends.append(len(self._documents))
 
-    def document(self, place: int) -> bytes:
+    def document(self, place: int) -> memoryview:
         """The JSON of one movie, by its place among those that came."""
-        return bytes(self._documents[self.ends[place] : self.ends[place + 1]])
+        return memoryview(self._documents)[self.ends[place] : self.ends[place + 1]]
 
 
-def _most_frequent_first(counts: Counter[str]) -> dict[str, int]:
-    """The different names, each with its place."""
-    return {name: i for i, name in enumerate(sorted(counts, key=lambda name: (-counts[name], name)))}
+def _most_frequent_first(
+    names: Mapping[str, int], numbers_said: array[int]
+) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
+    """The `names` in that order, and of each of the `numbers_said` its place among them, -1 for no name."""
+    said = np.frombuffer(numbers_said, dtype=np.int32)
+    counts = np.bincount(said[said >= 0], minlength=len(names)).tolist()
+    ordered = sorted(names, key=lambda name: (-counts[names[name]], name))
+    place_of = np.full(len(names) + 1, -1, dtype=np.int32)  # the last one is that of -1
+    place_of[[names[name] for name in ordered]] = np.arange(len(ordered), dtype=np.int32)
+    return tuple(ordered), place_of[said]
 
 
-def _offsets(lists: Sequence[Sequence[int]]) -> npt.NDArray[np.int64]:
-    return np.cumsum([0, *map(len, lists)], dtype=np.int64)
+def _in_order(
+    values: npt.NDArray[np.int32], ends: npt.NDArray[np.int64], order: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Lists, one after the other in `values`, in another `order`, and where each begins there."""
+    sizes = np.diff(ends)[order]
+    offsets = np.append(0, np.cumsum(sizes)).astype(np.int64)
+    return values[np.arange(values.size) + np.repeat(ends[order] - offsets[:-1], sizes)], offsets
 
 
-def _flat(lists: Sequence[Sequence[int]]) -> npt.NDArray[np.int32]:
-    return np.array([number for numbers in lists for number in numbers], dtype=np.int32)
+def _rows_of_each(
+    genre_ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], genres: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """The rows of each genre, ascending and each once, and where those of each genre begin."""
+    rows = np.repeat(np.arange(offsets.size - 1, dtype=np.int32), np.diff(offsets))
+    order = np.lexsort((rows, genre_ids))
+    rows, of_genre = rows[order], genre_ids[order]
+    once = np.append(True, (rows[1:] != rows[:-1]) | (of_genre[1:] != of_genre[:-1]))[: rows.size]
+    return rows[once], np.searchsorted(of_genre[once], np.arange(genres + 1)).astype(np.int64)
 
 
 def _popularity(

@@ -1,7 +1,8 @@
 """From movies to a model, step by step. Build time only: it imports scikit-learn."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
 
@@ -50,31 +51,34 @@ def build(
     if len(catalog) < 2:
         raise CatalogError("A model needs at least two movies; look at the report of rows dropped.")
     progress("features", 0, len(catalog))
+    names: list[kin.Names] = []
     fitted = features.fit(
-        catalog,
+        _noting(names, catalog),
         max_features=max_features,
         weights=weights,
         progress=lambda counted: progress("features", counted, len(catalog)),
     )
     index = SimilarityIndex.from_matrix(fitted.matrix)
-    progress("titles", 0, 1)
-    titles = TitleIndex.build(
-        ((movie.title, movie.original_title) for movie in catalog),
-        years=catalog.years,
-        popular_rows=catalog.popular_rows,
-    )
-    ranked = 0
-
-    def on_block(rows_done: int) -> None:
-        nonlocal ranked
-        ranked += rows_done
-        progress("neighbours", ranked, len(catalog))
-
-    progress("neighbours", 0, len(catalog))
     multipliers = mood.multipliers(catalog.votes, catalog.ratings)
-    copies = kin.copies(catalog, index, features.columns_of("overview", fitted.terms))
-    factors = multipliers[mood.MOODS.index(mood.DEFAULT)]
-    table = rank(index, neighbours, factors=factors, copies=copies, progress=on_block)
+    copies = kin.copies(names, catalog.years, index, text=features.columns_of("overview", fitted.terms))
+    with ThreadPoolExecutor(1) as beside:  # plain Python, while the table is found by compiled code on every core
+        titles = beside.submit(
+            TitleIndex.build,
+            [(each.title, each.original_title) for each in names],
+            years=catalog.years,
+            popular_rows=catalog.popular_rows,
+        )
+        franchises = beside.submit(kin.franchises, names)
+        ranked = 0
+
+        def on_block(rows_done: int) -> None:
+            nonlocal ranked
+            ranked += rows_done
+            progress("neighbours", ranked, len(catalog))
+
+        progress("neighbours", 0, len(catalog))
+        factors = multipliers[mood.MOODS.index(mood.DEFAULT)]
+        table = rank(index, neighbours, factors=factors, copies=copies, progress=on_block)
     settings = {"max_features": max_features, "neighbours": neighbours, **fitted.weights.described()}
     model = Model(
         catalog=catalog,
@@ -82,8 +86,8 @@ def build(
         neighbours=_kept(table),
         multipliers=multipliers,
         copies=copies,
-        franchises=kin.franchises(catalog),
-        titles=titles,
+        franchises=franchises.result(),
+        titles=titles.result(),
         terms=fitted.terms,
         vocabulary=Vocabulary.from_terms(fitted.terms, fitted.idf, settings["field_weights"]),
         source=source,
@@ -91,6 +95,13 @@ def build(
         card={},
     )
     return replace(model, card=describe(model))
+
+
+def _noting(names: list[kin.Names], movies: Iterable[Movie]) -> Iterator[Movie]:
+    """`movies`, the names of each put down as it passes: to read a movie once more takes longer."""
+    for movie in movies:
+        names.append(kin.Names.of(movie))
+        yield movie
 
 
 def _kept(table: TopK) -> Table:

@@ -20,15 +20,16 @@ def describe(model: Model) -> dict[str, Any]:
     The command that builds adds what it read and, if ratings were given, what it measured.
     """
     movies = len(model.catalog)
-    row_of = np.repeat(np.arange(movies), np.diff(model.index.row_offsets))
     fields = {}
     for name, terms in model.terms.items():
         columns = columns_of(name, model.terms)
-        inside = (model.index.row_features >= columns.start) & (model.index.row_features < columns.stop)
+        postings = slice(*model.index.offsets[[columns.start, columns.stop]].tolist())
+        with_it = np.zeros(movies, dtype=np.bool_)
+        with_it[model.index.rows[postings]] = True
         fields[name] = {
             "weight": round(model.settings["field_weights"][name], 4),
             "terms": len(terms),
-            "movies_with_it": round(np.unique(row_of[inside]).size / movies, 4),
+            "movies_with_it": round(int(with_it.sum()) / movies, 4),
         }
     return {
         "data": {"source": model.source, "movies": movies, "movies_with_votes": int((model.catalog.votes > 0).sum())},

@@ -4,6 +4,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.sparse import csr_array, diags_array, hstack
 from sklearn.feature_extraction.text import TfidfTransformer
 
 from recsys_api.catalog import Movie
+from recsys_api.catalog.numbering import numbers
 from recsys_api.model.fields import FIELDS, MAX_FEATURES, Field
 from recsys_api.model.weights import SHIPPED, Weights
 
@@ -210,14 +212,13 @@ class _Counter:
 
     def __init__(self, field: Field) -> None:
         self._field = field
-        self._columns: dict[str, int] = {}
+        self._numbers = numbers()
         self._seen = array("i")
         self._ends = array("q", [0])
 
     def add(self, movie: Movie) -> None:
-        """Count the terms of the next movie."""
-        columns = self._columns
-        self._seen.extend([columns.setdefault(term, len(columns)) for term in self._field.tokens(movie)])
+        """Count what the next movie has."""
+        self._seen.extend(map(self._numbers.__getitem__, self._field.values(movie)))
         self._ends.append(len(self._seen))
 
     def counts(self) -> tuple[list[str], csr_array]:
@@ -225,14 +226,21 @@ class _Counter:
 
         Without those that too many movies have.
         """
-        terms = sorted(self._columns)
-        place = np.empty(len(terms), dtype=np.int32)
-        place[[self._columns[term] for term in terms]] = np.arange(len(terms), dtype=np.int32)
-        seen, ends = place[np.frombuffer(self._seen, dtype=np.int32)], np.frombuffer(self._ends, dtype=np.int64)
-        counts = csr_array((np.ones(seen.size, dtype=np.float32), seen, ends), shape=(ends.size - 1, len(terms)))
-        counts.sum_duplicates()
+        terms_of = [self._field.terms(value) for value in self._numbers]
+        terms = sorted(set(chain.from_iterable(terms_of)))
+        column_of = {term: column for column, term in enumerate(terms)}
+        columns = np.fromiter(map(column_of.__getitem__, chain.from_iterable(terms_of)), dtype=np.int32)
+        by_value = _ones(columns, np.cumsum([0, *map(len, terms_of)]), len(terms))
+        seen, ends = np.frombuffer(self._seen, dtype=np.int32), np.frombuffer(self._ends, dtype=np.int64)
+        counts = csr_array(_ones(seen, ends, len(terms_of)) @ by_value)
+        counts.sort_indices()
         told_apart = np.flatnonzero(_movies_with(counts) <= max(self._field.most_common * counts.shape[0], _SMALL))
         return [terms[column] for column in told_apart.tolist()], counts[:, told_apart]
+
+
+def _ones(columns: npt.NDArray[np.int32], ends: npt.NDArray[np.int64], width: int) -> csr_array:
+    """A one for each of `columns`, of which each row has those from one of the `ends` to the next."""
+    return csr_array((np.ones(columns.size, dtype=np.float32), columns, ends), shape=(ends.size - 1, width))
 
 
 def _most_shared(terms: list[str], counts: csr_array, budget: int) -> npt.NDArray[np.int64]:

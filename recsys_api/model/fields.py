@@ -1,7 +1,7 @@
-"""Which fields of a movie count, and how each becomes tokens; how much each counts stands in weights.toml."""
+"""Which fields of a movie count, and how each becomes terms; how much each counts stands in weights.toml."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from recsys_api.catalog import Movie
@@ -20,10 +20,13 @@ class Field:
     name: str
     share: float
     """Share of the feature budget; what a field leaves unused goes to the others."""
-    tokens: Callable[[Movie], Iterable[str]]
+    values: Callable[[Movie], Iterable[str]]
+    """What a movie has of it, as it stands there: words, names, phrases."""
+    terms: Callable[[str], Sequence[str]]
+    """What one of these values is counted as; most are met many times, and are cut only once."""
     why: str
     is_text: bool = False
-    """Tokens are word stems, so that prose can be matched against them; otherwise whole phrases."""
+    """Terms are word stems, so that prose can be matched against them; otherwise whole phrases."""
     whole: bool = False
     """Terms that the budget leaves out still take their share: one known name of five is no more than a fifth."""
     uses_idf: bool = True
@@ -33,27 +36,31 @@ class Field:
     """How much a text query that speaks to this field is worth; 0 where a text cannot speak to it."""
 
 
-def _folded(values: Iterable[str]) -> list[str]:
-    return [folded for value in values if (folded := fold(value))]
+def _folded(value: str) -> Sequence[str]:
+    return [folded] if (folded := fold(value)) else []
 
 
 def _told(movie: Movie) -> list[str]:
     """The words of the overview but for the movie's own year, which is a field of its own."""
-    return [token for token in prose(movie.overview) if token != str(movie.year)]
+    overview, year = movie.overview, str(movie.year)
+    if year not in overview and overview.isascii():
+        return overview.split()
+    return [word for word in fold(overview).split() if word != year]
 
 
-def _year_spans(movie: Movie) -> list[str]:
-    """The spans of 2, of 4 and, every five years, of 15 years that the year lies in, the shortest told twice.
+def _year_spans(told: str) -> list[str]:
+    """The spans of 2, of 4 and, every five years, of 15 years that a year lies in, the shortest told twice.
 
     So the cosine of two years falls fast at first and then slowly: 1 for the same year, about 0.7 for the next, 0.35 at
     three years, 0.15 at five; films of the same two years were seen by the same people in the same cinemas.
     """
-    if not movie.year:
+    year = int(told)
+    if not year:
         return []
-    last = movie.year // _FAR_STEP * _FAR_STEP
+    last = year // _FAR_STEP * _FAR_STEP
     return [
-        *_spans(movie.year, 2) * 2,
-        *_spans(movie.year, 4),
+        *_spans(year, 2) * 2,
+        *_spans(year, 4),
         *(f"{first}-{first + _FAR - 1}" for first in range(last - _FAR + _FAR_STEP, last + 1, _FAR_STEP)),
     ]
 
@@ -63,21 +70,21 @@ def _spans(year: int, length: int) -> list[str]:
 
 
 FIELDS = (
-    Field("overview", 0.40, _told, is_text=True, most_common=0.10, in_queries=0.30,
+    Field("overview", 0.40, _told, prose, is_text=True, most_common=0.10, in_queries=0.30,
           why="What happens, where and to whom; the only field that every source fills."),
-    Field("keywords", 0.17, lambda m: _folded(m.keywords), in_queries=0.25,
+    Field("keywords", 0.17, lambda m: m.keywords, _folded, in_queries=0.25,
           why="Themes and devices in few words; sharing a rare one says more than sharing a genre."),
-    Field("genres", 0.02, lambda m: _folded(m.genres), in_queries=0.10,
+    Field("genres", 0.02, lambda m: m.genres, _folded, in_queries=0.10,
           why="Mood and promise; films without a genre in common are seldom wanted together."),
-    Field("title", 0.12, lambda m: prose(m.title), is_text=True, in_queries=0.03,
+    Field("title", 0.12, lambda m: m.title.split(), prose, is_text=True, in_queries=0.03,
           why="Sequels and remakes carry their name."),
-    Field("cast", 0.18, lambda m: _folded(m.cast[:5]), whole=True, in_queries=0.15,
+    Field("cast", 0.18, lambda m: m.cast[:5], _folded, whole=True, in_queries=0.15,
           why="The leading five; below them a name no longer brings an audience."),
-    Field("year", 0.01, _year_spans, uses_idf=False,
+    Field("year", 0.01, lambda m: (str(m.year),), _year_spans, uses_idf=False,
           why="Audiences stay near a period, and so do ways of telling a story."),
-    Field("directors", 0.09, lambda m: _folded(m.directors), whole=True, in_queries=0.10,
+    Field("directors", 0.09, lambda m: m.directors, _folded, whole=True, in_queries=0.10,
           why="A director's films resemble each other more than their cast or their genre tells."),
-    Field("collection", 0.01, lambda m: _folded((m.collection,)),
+    Field("collection", 0.01, lambda m: (m.collection,), _folded,
           why="The series, where the source names it."),
 )  # fmt: skip
 """The table of fields."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from recsys_api.catalog.numbering import numbers
 from recsys_api.catalog.widths import narrow
 from recsys_api.model.kernel import ALL, Int32s, Int64s, Mask
 from recsys_api.model.title_kernel import Bytes, TitleArrays, as_typed, equal, nearest
@@ -108,20 +109,19 @@ class TitleIndex:
     ) -> TitleIndex:
         """The index of each row's `titles`; `years` int16 [N] and `popular_rows` int32 [N], most popular first."""
         pairs = {(folded, row) for row, names in enumerate(titles) for name in names for folded in _readings(name)}
-        entries = sorted((folded.encode(), row) for folded, row in pairs)
-        texts = [text.decode() for text, _ in entries]
+        entries = sorted(pairs)  # by code points, which is the order of the bytes in UTF-8
+        texts = [text for text, _ in entries]
         words, word_postings, word_entries = _words_of(texts)
         trigrams, trigram_postings, trigram_entries = _trigrams_of(texts)
-        encoded_words = [word.encode() for word in words]
         popularity = np.empty(popular_rows.size, dtype=np.int32)
         popularity[popular_rows] = np.arange(popular_rows.size, dtype=np.int32)
         return cls.from_arrays(
-            entries=np.frombuffer(b"".join(text for text, _ in entries), dtype=np.uint8),
-            entry_offsets=_offsets(text for text, _ in entries),
+            entries=_bytes("".join(texts).encode()),
+            entry_offsets=_offsets(map(str.encode, texts)),
             entry_rows=np.array([row for _, row in entries], dtype=np.int32),
             entry_trigrams=np.bincount(trigram_entries, minlength=len(texts)).astype(np.int32),
-            words=np.frombuffer(b"".join(encoded_words), dtype=np.uint8),
-            word_offsets=_offsets(encoded_words),
+            words=_bytes("".join(words).encode()),
+            word_offsets=_offsets(map(str.encode, words)),
             word_postings=word_postings,
             word_entries=narrow(word_entries, len(entries)),
             trigrams=trigrams,
@@ -193,35 +193,36 @@ def _bytes(text: bytes) -> Bytes:
 
 def _words_of(texts: Sequence[str]) -> tuple[list[str], Int64s, Int32s]:
     """The different words in order of their bytes, where each one's postings begin, and the postings."""
-    numbers: dict[str, int] = {}
-    said = [[numbers.setdefault(word, len(numbers)) for word in text.split()] for text in texts]
-    words = sorted(numbers)
+    number_of = numbers()
+    said = np.fromiter(map(number_of.__getitem__, " ".join(texts).split()), dtype=np.int64)
+    words = sorted(number_of)
     place = np.empty(len(words), dtype=np.int64)
-    place[[numbers[word] for word in words]] = np.arange(len(words))
-    spoken = np.array([number for text in said for number in text], dtype=np.int64)
-    _, offsets, entries = _invert(place[spoken], np.repeat(np.arange(len(texts)), [len(text) for text in said]))
-    return words, offsets, entries
+    place[[number_of[word] for word in words]] = np.arange(len(words))
+    sizes = np.fromiter((text.count(" ") + 1 for text in texts), dtype=np.int64, count=len(texts))
+    return words, *_invert(place[said], np.repeat(np.arange(len(texts)), sizes), len(words))
 
 
 def _trigrams_of(texts: Sequence[str]) -> tuple[Int64s, Int64s, Int32s]:
     """The different trigrams, ascending, where each one's postings begin, and the postings."""
-    characters = np.frombuffer("".join(f" {text} " for text in texts).encode("utf-32-le"), dtype=np.uint32)
-    sizes = np.array([len(text) + 2 for text in texts], dtype=np.int64)
+    characters = np.frombuffer("".join([f" {text} " for text in texts]).encode("utf-32-le"), dtype=np.uint32)
+    sizes = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)) + 2
     entries = np.repeat(np.arange(len(texts)), sizes)
     codes = (characters[:-2].astype(np.int64) << 42) | (characters[1:-1].astype(np.int64) << 21) | characters[2:]
     within = entries[:-2] == entries[2:]
-    return _invert(codes[within], entries[:-2][within])
+    codes = codes[within]
+    trigrams = np.unique(codes)
+    return trigrams, *_invert(np.searchsorted(trigrams, codes), entries[:-2][within], trigrams.size)
 
 
-def _invert(keys: Int64s, entries: Int64s) -> tuple[Int64s, Int64s, Int32s]:
-    """The different `keys`, ascending, where the postings of each begin, and the postings, from pairs int64 [n]."""
-    order = np.lexsort((entries, keys))
+def _invert(keys: Int64s, entries: Int64s, count: int) -> tuple[Int64s, Int32s]:
+    """Where the postings of each of `count` keys begin, and the postings, from pairs int64 [n] with ascending entries.
+
+    Of an entry that has a key several times, only once.
+    """
+    order = np.argsort(keys.astype(np.min_scalar_type(count)), kind="stable")  # at up to 16 bits a radix sort
     keys, entries = keys[order], entries[order]
-    first = np.ones(keys.size, dtype=np.bool_)  # of an entry that has a key several times, only once
-    first[1:] = (keys[1:] != keys[:-1]) | (entries[1:] != entries[:-1])
-    keys, entries = keys[first], entries[first]
-    different, begins = np.unique(keys, return_index=True)
-    return different, np.append(begins, keys.size).astype(np.int64), entries.astype(np.int32)
+    once = np.append(True, (keys[1:] != keys[:-1]) | (entries[1:] != entries[:-1]))[: keys.size]
+    return np.searchsorted(keys[once], np.arange(count + 1)), entries[once].astype(np.int32)
 
 
 def _offsets(texts: Iterable[bytes]) -> Int64s:

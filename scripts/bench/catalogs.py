@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 from recsys_api.catalog import Movie
 from recsys_api.text import STOP_WORDS, fold
@@ -28,9 +29,9 @@ def scaled_catalog(total: int, films: Sequence[Movie], seed: int = 36_273) -> It
     for number, movie in enumerate(real):
         yield replace(movie, movie_id=_movie_id(number))
     if total > len(real):
-        parts, draw = _Parts(films), random.Random(seed)
-        for number, (mould, title) in enumerate(_moulds(total - len(real), films, seed), len(real)):
-            yield parts.recombined(draw, mould, movie_id=_movie_id(number), title=title)
+        moulds, chance = _moulds(films), random.Random(seed).random
+        for number, (place, title) in enumerate(_titles(total - len(real), films, seed), len(real)):
+            yield moulds[place].recombined(chance, movie_id=_movie_id(number), title=title)
 
 
 def scaled_titles(total: int, films: Sequence[Movie], seed: int = 36_273) -> Iterator[tuple[str, str]]:
@@ -38,8 +39,8 @@ def scaled_titles(total: int, films: Sequence[Movie], seed: int = 36_273) -> Ite
     real = _real(total, films, seed)
     for movie in real:
         yield movie.title, movie.original_title
-    for mould, title in _moulds(total - len(real), films, seed):
-        yield title, title if mould.original_title else ""
+    for place, title in _titles(total - len(real), films, seed):
+        yield title, title if films[place].original_title else ""
 
 
 def _real(total: int, films: Sequence[Movie], seed: int) -> Sequence[Movie]:
@@ -50,57 +51,69 @@ def _movie_id(number: int) -> int:
     return (number + 1) * _SPREAD % 2**32
 
 
-def _moulds(count: int, films: Sequence[Movie], seed: int) -> Iterator[tuple[Movie, str]]:
-    """The real films that `count` new ones are made after, each with the new one's title."""
+def _titles(count: int, films: Sequence[Movie], seed: int) -> Iterator[tuple[int, str]]:
+    """The places among `films` of those that `count` new ones are made after, each with the new one's title."""
     chance = random.Random(seed + 1).random
     said = [[(word, fold(word) not in STOP_WORDS) for word in movie.title.split()] for movie in films]
     telling = [word for title in said for word, is_telling in title if is_telling]
     for _ in range(count):
         place = int(chance() * len(films))
-        words = [telling[int(chance() * len(telling))] if is_telling else word for word, is_telling in said[place]]
-        yield films[place], " ".join(words)
-
-
-class _Parts:
-    """What real films are made of, kept where it can be drawn in proportion to how often it is met."""
-
-    def __init__(self, films: Sequence[Movie]) -> None:
-        self._phrases: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-        self._cast: dict[int, list[str]] = defaultdict(list)
-        self._directors: dict[int, list[str]] = defaultdict(list)
-        for movie in films:
-            words = movie.overview.split()
-            runs = [tuple(words[i : i + _PHRASE]) for i in range(0, len(words), _PHRASE)]
-            self._phrases[_genre(movie)].extend(runs)
-            self._cast[_decade(movie)].extend(movie.cast)
-            self._directors[_decade(movie)].extend(movie.directors)
-
-    def recombined(self, draw: random.Random, mould: Movie, *, movie_id: int, title: str) -> Movie:
-        """A new movie in the mould of a real one."""
-        chance = draw.random
-        words, phrases = len(mould.overview.split()), self._phrases[_genre(mould)]
-        overview: list[str] = []
-        while len(overview) < words:
-            overview += phrases[int(chance() * len(phrases))]
-        cast, directors = self._cast[_decade(mould)], self._directors[_decade(mould)]
-        return replace(
-            mould,
-            movie_id=movie_id,
-            title=title,
-            original_title=title if mould.original_title else "",
-            overview=" ".join(overview[:words]),
-            cast=_drawn(draw, cast, len(mould.cast)),
-            directors=_drawn(draw, directors, len(mould.directors)),
+        yield place, " ".join(
+            [telling[int(chance() * len(telling))] if is_telling else word for word, is_telling in said[place]]
         )
 
 
-def _drawn(draw: random.Random, names: Sequence[str], count: int) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names[int(draw.random() * len(names))] for _ in range(count)))
+class _Mould(NamedTuple):
+    """A real film as new ones are made after it, and what they are made of: drawn as often as it is met."""
+
+    fields: dict[str, Any]
+    """All of the film's."""
+    words: int
+    """Of its overview."""
+    phrases: list[str]
+    """Of all films of its genre."""
+    cast: list[str]
+    directors: list[str]
+    """Of all films of its decade."""
+
+    def recombined(self, chance: Callable[[], float], *, movie_id: int, title: str) -> Movie:
+        """A new movie."""
+        phrases, missing = self.phrases, self.words
+        overview: list[str] = []
+        while missing > 0:
+            phrase = phrases[int(chance() * len(phrases))]
+            overview.append(phrase)
+            missing -= phrase.count(" ") + 1
+        if missing:
+            overview[-1] = " ".join(overview[-1].split(" ")[:missing])
+        return Movie(
+            **self.fields
+            | {
+                "movie_id": movie_id,
+                "title": title,
+                "original_title": title if self.fields["original_title"] else "",
+                "overview": " ".join(overview),
+                "cast": _drawn(chance, self.cast, len(self.fields["cast"])),
+                "directors": _drawn(chance, self.directors, len(self.fields["directors"])),
+            }
+        )
 
 
-def _genre(movie: Movie) -> str:
-    return movie.genres[0] if movie.genres else ""
+def _moulds(films: Sequence[Movie]) -> list[_Mould]:
+    phrases: dict[str, list[str]] = defaultdict(list)
+    cast: dict[int, list[str]] = defaultdict(list)
+    directors: dict[int, list[str]] = defaultdict(list)
+    moulds = []
+    for movie in films:
+        genre, decade = movie.genres[0] if movie.genres else "", movie.year // 10
+        words = movie.overview.split()
+        phrases[genre].extend(" ".join(words[i : i + _PHRASE]) for i in range(0, len(words), _PHRASE))
+        cast[decade].extend(movie.cast)
+        directors[decade].extend(movie.directors)
+        fields = {name: getattr(movie, name) for name in Movie.__slots__}
+        moulds.append(_Mould(fields, len(words), phrases[genre], cast[decade], directors[decade]))
+    return moulds
 
 
-def _decade(movie: Movie) -> int:
-    return movie.year // 10
+def _drawn(chance: Callable[[], float], names: Sequence[str], count: int) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([names[int(chance() * len(names))] for _ in range(count)]))
