@@ -9,7 +9,6 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 
 import numpy as np
 from distributed import CancelledError, Client, KilledWorker, LocalCluster, as_completed
@@ -68,9 +67,10 @@ def neighbours(
     where no block can be had any more.
     """
     arrangement = Arrangement.of(index, factors=factors, copies=copies)
-    n, k = len(arrangement), min(k, len(arrangement) - 1)
+    n = arrangement.rows.size
+    k = min(k, n - 1)
     table = TopK(np.empty((n, k), dtype=np.int32), np.empty((n, k), dtype=np.float32))
-    arrays = {field.name: getattr(arrangement, field.name) for field in fields(Arrangement)}
+    arrays = arrangement._asdict()
     left = list(arrangement.starts())
     while left:
         before = len(left)

@@ -98,6 +98,27 @@ def test_the_table_of_neighbours_equals_one_look_up_after_another(seed: int, row
         assert set(table.rows[row, count:].tolist()) <= {NOBODY}
 
 
+def test_the_table_of_many_rows_with_common_and_rare_features_equals_look_ups() -> None:
+    rows, features, each = 40_000, 2_000, 12
+    draw = np.random.default_rng(5)
+    columns = (features * draw.random((rows, each)) ** 4).astype(np.int32)
+    columns[100:200] = 0  # like everything a little, and like each other more
+    weights = draw.random((rows, each)) * (draw.random((rows, each)) < 0.9)
+    weights[200:210] = 0  # like nothing
+    matrix = csr_array((weights.ravel(), columns.ravel(), np.arange(0, weights.size + 1, each)), shape=(rows, features))
+    matrix.sum_duplicates()
+    norms = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    index = SimilarityIndex.from_matrix(csr_array(matrix.multiply(1 / np.maximum(norms, 1e-9)[:, None])))
+    factors = draw.uniform(0.5, 3, rows).astype(np.float32)
+    copies = np.where(draw.random(rows) < 0.1, draw.integers(0, 1000, rows), -1).astype(np.int32)
+    table = neighbours(index, 20, factors=factors, copies=copies)
+    for row in [*range(95, 215), *range(0, rows, 331), *range(rows - 20, rows)]:
+        alone = index.top_k(*index.features_of(row), 20, excluded=row, factors=factors, copies=copies)
+        similar = alone.scores > 0
+        assert table.scores[row].tolist() == alone.scores.tolist()
+        assert table.rows[row, similar].tolist() == alone.rows[similar].tolist()
+
+
 def test_scores_agree_with_sparse_dot_topn_on_3000_rows() -> None:
     index, weights = random_index(7, 3000, 400)
     matrix = csr_matrix(weights.astype(np.float64) / WEIGHT_ONE)
