@@ -66,8 +66,26 @@ class _NoSessions(SessionInterface):
         return True
 
 
+_READ_AT_ONCE = frozenset({"scheme", "server", "root_path", "path", "query_string", "headers", "remote_addr"})
+"""What werkzeug takes from the environment for every request."""
+
+
 class _Request(Request):
-    """A request whose end costs nothing where no files came with it."""
+    """A request of which is read only what is asked for, and whose end costs nothing where no files came with it."""
+
+    def __init__(self, environ: WSGIEnvironment, populate_request: bool = True, shallow: bool = False) -> None:
+        self.environ = environ
+        self.shallow = shallow
+        self.method = environ["REQUEST_METHOD"].upper()
+        if populate_request and not shallow:
+            environ["werkzeug.request"] = self
+
+    def __getattr__(self, name: str) -> Any:
+        """Read what was left out, now that something of it is missing."""
+        if name not in _READ_AT_ONCE:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        super().__init__(self.environ, populate_request=False, shallow=self.shallow)
+        return vars(self)[name]
 
     def close(self) -> None:
         """Close what was uploaded."""

@@ -127,13 +127,17 @@ class QuickHistogram:
         return [(self._sum, value), (self._buckets[self._bucket_of(value)], 1)]
 
     def all_observed(self, observed: Sequence[float]) -> list[Change]:
-        """The same for many values: each bucket changes once, however many fall there."""
-        if not observed:
-            return []
-        counts: dict[int, int] = {}
+        """The same for many values: a bucket changes once for all that fall there one after the other."""
+        changes: list[Change] = [(self._sum, sum(observed))]
+        last, count = 0, 0
         for bucket in map(self._bucket_of, observed):
-            counts[bucket] = counts.get(bucket, 0) + 1
-        return [(self._sum, sum(observed)), *[(self._buckets[bucket], count) for bucket, count in counts.items()]]
+            if bucket != last and count:
+                changes.append((self._buckets[last], count))
+                count = 0
+            last = bucket
+            count += 1
+        changes.append((self._buckets[last], count))
+        return changes
 
 
 def _quick(metric: Any) -> Any:
