@@ -44,7 +44,7 @@ def scored_movies(catalog: Catalog, answer: Answer) -> orjson.Fragment:
     if answer.written is None:
         answer.written = b""
     else:
-        if len(_kept) == _MOST_KEPT:
+        if len(_kept) >= _MOST_KEPT:
             _kept.popleft().written = b""
         _kept.append(answer)
         answer.written = written
