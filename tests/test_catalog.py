@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import repeat
 
 import numpy as np
@@ -34,6 +35,30 @@ def test_the_json_of_a_movie_has_every_field_of_the_contract() -> None:
     document = orjson.loads(Catalog.from_movies(SIX).json(2))
     assert document["title"] == "Star Boy"
     assert list(document) == list(Movie.__slots__)
+
+
+ODD = st.text(max_size=80) | st.sampled_from(
+    ['","title":"', '"],"cast":["', "\x00\x1f\t\n", "é漢😀" * 30, "x" * 70_000]
+)
+ODD_MOVIES = st.builds(Movie, st.just(1), ODD, overview=ODD, cast=st.lists(ODD, max_size=3), imdb_id=ODD)
+
+
+@given(st.lists(ODD_MOVIES, max_size=4))
+def test_movies_are_given_as_they_came_whatever_is_in_them(movies: list[Movie]) -> None:
+    movies = [replace(movie, movie_id=i, cast=tuple(movie.cast)) for i, movie in enumerate(movies)]
+    catalog = Catalog.from_movies(movies)
+    documents = [orjson.dumps(movie) for movie in movies]
+    assert [catalog.json(row) for row in range(len(movies))] == documents
+    assert catalog.json_list(np.arange(len(movies), dtype=np.int32)) == b"[" + b",".join(documents) + b"]"
+    assert list(catalog) == movies
+
+
+def test_keys_are_not_kept_with_every_movie() -> None:
+    catalog = Catalog.from_movies(SIX)
+    for row, movie in enumerate(SIX):
+        told = catalog.values(row)
+        assert movie.overview.encode() in told
+        assert not any(f'"{name}"'.encode() in told for name in Movie.__slots__)
 
 
 SCORED = st.lists(st.tuples(st.integers(0, 5), st.floats(0, 1, width=32)), max_size=8)

@@ -17,6 +17,7 @@ from recsys_api.api import questions
 from recsys_api.api.application import BEGUN, environment
 from recsys_api.api.parsing import LONGEST_REMEMBERED, MOST_REMEMBERED
 from recsys_api.catalog import Catalog
+from recsys_api.model.kernel import Int32s
 from recsys_api.model.similar import Answer
 from recsys_api.serving import serving
 from recsys_api.version import __version__
@@ -28,9 +29,9 @@ _JSON = "application/json"
 _EMBEDDED = orjson.Fragment
 
 
-def movies(catalog: Catalog, rows: Iterable[int]) -> orjson.Fragment:
+def movies(catalog: Catalog, rows: Int32s) -> orjson.Fragment:
     """A JSON list of the movies in `rows`."""
-    return _EMBEDDED(b"[" + b",".join([catalog.json(row) for row in rows]) + b"]")
+    return _EMBEDDED(catalog.json_list(rows))
 
 
 def scored_movies(catalog: Catalog, answer: Answer) -> orjson.Fragment:

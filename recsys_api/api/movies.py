@@ -27,7 +27,7 @@ def popular(asked: questions.PopularQuery) -> Response:
     recommender = serving().recommender
     with listing_popular():
         rows = recommender.popular(top_k=asked.top_k, filters=asked.filters)
-        return answers.from_model(answers.movies(recommender.catalog, rows.tolist()))
+        return answers.from_model(answers.movies(recommender.catalog, rows))
 
 
 @blueprint.get("/random")
@@ -36,4 +36,4 @@ def some(asked: questions.RandomQuery) -> Response:
     recommender = serving().recommender
     rows = recommender.random(count=asked.count, seed=asked.seed)
     answer = answers.fresh if asked.seed is None else answers.from_model
-    return answer(answers.movies(recommender.catalog, rows.tolist()))
+    return answer(answers.movies(recommender.catalog, rows))

@@ -5,21 +5,23 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from recsys_api.catalog.lists import write_list
+from recsys_api.catalog.lists import write_list, write_object
 from recsys_api.catalog.movie import Movie
 from recsys_api.catalog.numbering import numbers
+from recsys_api.catalog.packed import pack
 from recsys_api.catalog.widths import Ids, narrow
 from recsys_api.errors import CatalogError, MovieNotFound
 
 _LISTS = ("genres", "directors", "cast", "keywords", "countries")
 _ENOUGH_VOTES_QUANTILE = 0.9
+_READ_AT_ONCE = 256
+"""Movies that are read from JSON in one go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Catalog:
     offsets: npt.NDArray[np.int64]
     """int64 [N + 1]: where each movie's JSON begins in `blob`."""
     blob: npt.NDArray[np.uint8]
-    """uint8: each movie's JSON object, one after the other."""
+    """uint8: each movie's JSON object, packed, one after the other; see packed."""
     genres: tuple[str, ...]
     """All genres, the most frequent first."""
     genre_offsets: npt.NDArray[np.int64]
@@ -79,14 +81,15 @@ class Catalog:
         votes, ratings = np.frombuffer(found.votes, dtype=np.int32), np.frombuffer(found.ratings, dtype=np.float64)
         row_of = np.empty(order.size, dtype=np.int64)
         row_of[order] = np.arange(order.size)
+        blob, offsets = pack(found.documents, found.ends, order)
         return cls(
             movie_ids=movie_ids[order],
             years=np.frombuffer(found.years, dtype=np.int16)[order],
             votes=votes[order],
             ratings=ratings[order].astype(np.float32),
             popular_rows=_popularity(votes, ratings, row_of),
-            offsets=np.append(0, np.cumsum(np.diff(found.ends)[order])).astype(np.int64),
-            blob=np.frombuffer(b"".join(map(found.document, order.tolist())), dtype=np.uint8),
+            offsets=offsets,
+            blob=blob,
             genres=genres,
             genre_offsets=genre_offsets,
             genre_ids=narrow(genre_ids, len(genres)),
@@ -100,8 +103,9 @@ class Catalog:
         return int(self.movie_ids.size)
 
     def __iter__(self) -> Iterator[Movie]:
-        blob = self.blob.data
-        return (_movie(blob[start:stop]) for start, stop in pairwise(self.offsets.tolist()))
+        for first in range(0, len(self), _READ_AT_ONCE):
+            rows = np.arange(first, min(first + _READ_AT_ONCE, len(self)), dtype=np.int32)
+            yield from map(_movie, orjson.loads(self.json_list(rows)))
 
     def row(self, movie_id: int) -> int:
         """The row of `movie_id`; raises MovieNotFound."""
@@ -113,10 +117,14 @@ class Catalog:
 
     def json(self, row: int) -> bytes:
         """The movie in `row` as the JSON object that clients get."""
-        return self.blob[self.offsets[row] : self.offsets[row + 1]].tobytes()
+        return write_object(self.blob, self.offsets.item(row), self.offsets.item(row + 1))
 
-    def json_list(self, rows: npt.NDArray[np.int32], scores: npt.NDArray[np.float32]) -> bytes:
-        """The movies in `rows` as a JSON list of such objects, each with its similarity."""
+    def values(self, row: int) -> bytes:
+        """All that is told of the movie in `row` as JSON has it, parted by bytes below 0x20: to look for letters."""
+        return self.blob[self.offsets.item(row) : self.offsets.item(row + 1)].tobytes()
+
+    def json_list(self, rows: npt.NDArray[np.int32], scores: npt.NDArray[np.float32] | None = None) -> bytes:
+        """The movies in `rows` as a JSON list of such objects, each with its similarity where there are `scores`."""
         return write_list(self.blob, self.offsets, rows, scores) if rows.size else b"[]"
 
     def genres_of(self, row: int) -> list[str]:
@@ -130,11 +138,10 @@ class Catalog:
 
     def movie(self, row: int) -> Movie:
         """The movie in `row`."""
-        return _movie(self.json(row))
+        return _movie(orjson.loads(self.json(row)))
 
 
-def _movie(document: bytes | memoryview) -> Movie:
-    fields: dict[str, Any] = orjson.loads(document)
+def _movie(fields: dict[str, Any]) -> Movie:
     for name in _LISTS:
         fields[name] = tuple(fields[name])
     return Movie(**fields)
@@ -148,7 +155,8 @@ class _Columns:
         self.genres, self.languages = numbers(), numbers()
         self.genre_numbers, self.genre_ends, self.language_numbers = array("i"), array("q", [0]), array("i")
         self.ends = array("q", [0])
-        self._documents = bytearray()
+        self.documents = bytearray()
+        """The JSON of each, one after the other."""
 
     def add(self, movie: Movie) -> None:
         """The next movie."""
@@ -159,12 +167,12 @@ class _Columns:
         self.genre_numbers.extend(map(self.genres.__getitem__, movie.genres))
         self.genre_ends.append(len(self.genre_numbers))
         self.language_numbers.append(self.languages[movie.original_language] if movie.original_language else -1)
-        self._documents += orjson.dumps(movie)
-        self.ends.append(len(self._documents))
+        self.documents += orjson.dumps(movie)
+        self.ends.append(len(self.documents))
 
     def document(self, place: int) -> memoryview:
         """The JSON of one movie, by its place among those that came."""
-        return memoryview(self._documents)[self.ends[place] : self.ends[place + 1]]
+        return memoryview(self.documents)[self.ends[place] : self.ends[place + 1]]
 
 
 def _most_frequent_first(

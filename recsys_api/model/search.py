@@ -97,7 +97,7 @@ class Search:
 
         Folding plain letters takes nothing away but case and apostrophes; where others are, the words have to be read.
         """
-        letters = self._model.catalog.json(row)
+        letters = self._model.catalog.values(row)
         if not letters.isascii():
             return True
         letters = letters.translate(None, b"'`").lower()

@@ -32,7 +32,7 @@ from recsys_api.model.titles import TitleIndex
 from recsys_api.model.vocabulary import Vocabulary
 
 FORMAT = "recsys-model"
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 CURRENT = "current"
 MANIFEST = "manifest.json"
 
