@@ -65,6 +65,16 @@ def test_recommendations_are_best_first_and_never_the_movie_itself(service: Serv
     assert body["model_version"] == service.get("/health").json()["model_version"]
 
 
+def test_an_answer_stays_the_same_however_often_it_is_given(service: Service) -> None:
+    plain = service.get("/recommendations/40").json()["recommendations"]
+    explained = service.get("/recommendations/40?explain=true").json()["recommendations"]
+    reasons = [movie.pop("explanation") for movie in explained]
+    assert all(reasons)
+    assert explained == plain
+    for _ in range(3):
+        assert service.get("/recommendations/40").json()["recommendations"] == plain
+
+
 def test_min_similarity_and_same_year_filter(service: Service) -> None:
     by_default = service.get("/recommendations/10").json()["recommendations"]
     bar = by_default[1]["similarity"]

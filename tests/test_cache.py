@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -55,6 +55,26 @@ def test_an_error_reaches_the_caller_and_is_not_kept() -> None:
     with pytest.raises(ZeroDivisionError):
         cache.get("key", lambda: 1 // 0)
     assert cache.get("key", lambda: 5) == 5
+
+
+def test_an_error_reaches_whoever_waited_for_the_computation() -> None:
+    cache: Cache[str, int] = Cache(2)
+    somebody_waits = threading.Event()
+    cache.on_event = lambda event, state: somebody_waits.set()  # a hit is told before its wait
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def compute() -> int:
+            waiting.append(pool.submit(cache.get, "key", lambda: 5))
+            somebody_waits.wait(10)
+            return 1 // 0
+
+        waiting: list[Future[int]] = []
+        with pytest.raises(ZeroDivisionError):
+            cache.get("key", compute)
+        with pytest.raises(ZeroDivisionError):
+            waiting[0].result(10)
+    assert cache.currsize == 0
 
 
 def test_a_new_generation_empties_every_cache_before_its_next_look_up(tmp_path: Path) -> None:
