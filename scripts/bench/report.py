@@ -58,10 +58,7 @@ class Section:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Its own options."""
     parser.add_argument("--only", nargs="+", metavar="NAME", help="measure these; of the others tell what is there")
-    parser.add_argument(
-        "--most", type=int, metavar="FILMS",
-        help="no larger catalogue in scale (default: 300,000); with 1,000,000 its figures are kept beside the others",
-    )  # fmt: skip
+    parser.add_argument("--most", type=int, metavar="FILMS", help="no larger catalogue in scale (default: 1,000,000)")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where performance.md goes (default: docs)")
 
 
@@ -71,18 +68,23 @@ def run(arguments: argparse.Namespace) -> list[Result]:
     for place, name in enumerate(names):
         left = sum(_MINUTES[each] for each in names[place:]) * (_QUICK if arguments.quick else 1)
         print(f"== {name}, {place + 1} of {len(names)}, about {left:.0f} minutes left ==", file=sys.stderr, flush=True)
-        quick, most = ["--quick"] if arguments.quick else [], arguments.most if name == "scale" else None
-        if most:  # what a report without it has built need not be built again
-            _measure(name, [*quick, "--kept", "--most", str(most)], _RESULTS / f"{name}-{most}.json")
-        else:
-            _measure(name, quick, _RESULTS / f"{name}.json")
-    sections = [section for name in _MINUTES for section in _kept(name)]
+        options = ["--quick"] if arguments.quick else []
+        if name == "scale" and arguments.most:
+            options += ["--most", str(arguments.most)]
+        _measure(name, options)
+    sections = [_read(name) for name in _MINUTES if _found(name).exists()]
     write(arguments.docs, sections)
     return [result for section in sections for result in section.results]
 
 
-def _measure(name: str, options: Sequence[str], out: Path) -> None:
-    """Run a sub-command in a process of its own, and keep what it found in `out`."""
+def _found(name: str) -> Path:
+    """Where what the sub-command found is kept."""
+    return _RESULTS / f"{name}.json"
+
+
+def _measure(name: str, options: Sequence[str]) -> None:
+    """Run a sub-command in a process of its own, and keep what it found."""
+    out = _found(name)
     out.parent.mkdir(parents=True, exist_ok=True)
     begun, load = time.perf_counter(), os.getloadavg()[0]
     command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), name, *options, "--json", str(out)]
@@ -100,16 +102,9 @@ def _measure(name: str, options: Sequence[str], out: Path) -> None:
     write_whole(out, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
-def _kept(name: str) -> Iterator[Section]:
-    """What the sub-command found when it was last measured, and when it was with a `--most` of its own."""
-    for path in (_RESULTS / f"{name}.json", *sorted(_RESULTS.glob(f"{name}-*.json"))):
-        if path.exists():
-            yield _read(path)
-
-
-def _read(path: Path) -> Section:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    name = found["benchmark"]
+def _read(name: str) -> Section:
+    """What the sub-command found when it was last measured."""
+    found = json.loads(_found(name).read_text(encoding="utf-8"))
     results = [
         Result(one["name"], one["value"], one["unit"], at_most=one["at_most"], at_least=one["at_least"])
         for one in found["results"]
@@ -127,14 +122,13 @@ def write(docs: Path, sections: Sequence[Section]) -> None:
     images = docs / "images"
     images.mkdir(parents=True, exist_ok=True)
     plots.targets([(section.name, result) for section in sections for result in section.results], images)
-    of_scale = [section for section in sections if section.name == "scale" and section.results]
-    drawn = max(of_scale, key=lambda section: len(section.results), default=None)  # the one with most sizes
-    if drawn:
-        plots.scale(drawn.results, images)
-    write_whole(docs / "performance.md", "\n".join(_page(sections, drawn)) + "\n")
+    for section in sections:
+        if section.name == "scale" and section.results:
+            plots.scale(section.results, images)
+    write_whole(docs / "performance.md", "\n".join(_page(sections)) + "\n")
 
 
-def _page(sections: Sequence[Section], drawn: Section | None) -> Iterator[str]:
+def _page(sections: Sequence[Section]) -> Iterator[str]:
     results = [result for section in sections for result in section.results]
     with_target = [result for result in results if result.met is not None]
     missed = [result for result in with_target if not result.met]
@@ -163,7 +157,7 @@ def _page(sections: Sequence[Section], drawn: Section | None) -> Iterator[str]:
         if section.failure:
             yield f"Not measured: {section.failure}"
             continue
-        if section is drawn:
+        if section.name == "scale":
             yield "![Build and look-ups by the number of films](images/scale.png)"
             yield ""
         yield from _figures(section)

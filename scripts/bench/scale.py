@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from recsys_api.model.recommender import Recommender
 from recsys_api.model.titles import fold_title
 from recsys_api.text import STOP_WORDS, fold
 from scripts.bench.catalogs import scaled_catalog
-from scripts.bench.models import kept, place_for, real_catalog, scaled_name
+from scripts.bench.models import place_for, real_catalog, scaled_name
 from scripts.bench.progress import Progress
 from scripts.bench.results import GROWTH, Result
 from scripts.bench.timing import milliseconds, p50
@@ -34,8 +35,6 @@ from scripts.bench.typos import typos
 from scripts.running_service import ROOT
 
 SIZES = (36_000, 100_000, 300_000, 1_000_000)
-_MOST = 300_000
-"""By default no more: a million films take longer than everything else together."""
 _QUICK_SIZES = (3_000, 9_000)
 LOOK_UP, FILTERED, LIVE = "look-up in the table, P50", "filtered look-up, P50", "live top 10, P50"
 SEARCH, TITLE = "search by content, P50", "mistyped title, P50"
@@ -48,14 +47,13 @@ _UNITS = {BUILD: "s", BUSY: "s", MEMORY: "GB", ARTIFACT: "GB"}
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Its own options."""
-    parser.add_argument("--most", type=int, default=_MOST, help="no larger size (default: 300,000; there is 1,000,000)")
-    parser.add_argument("--kept", action="store_true", help="what is built already is not built again")
+    parser.add_argument("--most", type=int, default=SIZES[-1], help="no larger size (default: %(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> list[Result]:
     """Everything at every size, the growth of each with the number of films, and the targets at the largest."""
     sizes = [size for size in (_QUICK_SIZES if arguments.quick else SIZES) if size <= arguments.most]
-    found = {size: _measured(size, is_kept=arguments.kept) for size in sizes}
+    found = {size: _measured(size) for size in sizes}
     results = [
         Result(f"{what} at {size:,} films", figure, _UNITS.get(what, "ms"), at_most=_limit(what, size))
         for what in found[sizes[0]]
@@ -83,20 +81,13 @@ def _limit(what: str, size: int) -> float | None:
     return limits.get(what) if size == SIZES[-1] else None
 
 
-def _measured(size: int, *, is_kept: bool) -> dict[str, float]:
+def _measured(size: int) -> dict[str, float]:
     """What is found at one size, by processes that do nothing else."""
-    model = kept(scaled_name(size)) if is_kept else None
-    built: dict[str, float] = {}
-    if model is None:
-        print(f"building a model of {size:,} films ...", file=sys.stderr)
-        folder = place_for(scaled_name(size))
-        built = _in_a_process("build", str(size), str(folder))
-        model = folder / store.CURRENT
-        (folder / "built.json").write_text(json.dumps(built))
-    elif (model.parent / "built.json").exists():
-        built = json.loads((model.parent / "built.json").read_text())
+    print(f"building a model of {size:,} films ...", file=sys.stderr)
+    folder = place_for(scaled_name(size))
+    built = _in_a_process("build", str(size), str(folder))
     print(f"asking a model of {size:,} films ...", file=sys.stderr)
-    return {**built, **_in_a_process("ask", str(model))}
+    return {**built, **_in_a_process("ask", str(folder / store.CURRENT))}
 
 
 def _in_a_process(*arguments: str) -> dict[str, float]:
@@ -110,11 +101,13 @@ def _build(size: int, folder: Path) -> dict[str, float]:
     source, path = real_catalog()
     films = read(source, path)[0]
     begun, busy_before = time.perf_counter(), time.process_time()
-    with Progress(f"neighbours of {size:,} films", size) as progress:
+    with ExitStack() as told:
+        shown: dict[str, Progress] = {}
 
         def on_step(step: str, done: int, total: int) -> None:
-            if step == "neighbours":
-                progress(done)
+            if step not in shown:
+                shown[step] = told.enter_context(Progress(f"{step} of {size:,} films", total))
+            shown[step](done)
 
         model = build(scaled_catalog(size, films), source=f"{source}, scaled", progress=on_step)
     made = store.save(model, folder)

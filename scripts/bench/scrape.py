@@ -19,13 +19,13 @@ _WORKERS = 4
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Its own options."""
-    parser.add_argument("--deaths", type=int, help="workers to kill first (default: 400; with --quick 20)")
+    parser.add_argument("--deaths", type=int, help="workers to kill first (default: 200; with --quick 20)")
     parser.add_argument("--scrapes", type=int, help="scrapes of each (default: 200; with --quick 60)")
 
 
 def run(arguments: argparse.Namespace) -> list[Result]:
     """Milliseconds of a scrape of either, in turns."""
-    deaths = arguments.deaths or (20 if arguments.quick else 400)
+    deaths = arguments.deaths or (20 if arguments.quick else 200)
     scrapes = arguments.scrapes or (60 if arguments.quick else 200)
     with (
         tempfile.TemporaryDirectory(prefix="recsys-bench-") as folder,

@@ -9,6 +9,7 @@ import statistics
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from recsys_api.model import store
@@ -18,7 +19,9 @@ from scripts.bench.wrk import Load, script, wrk
 from scripts.running_service import DEADLINE_SECONDS, RunningService, running_service, starting_service
 
 _WORKERS = 2
-_SECONDS_BETWEEN_RELOADS = 1.5
+_SECONDS_BETWEEN_RELOADS = 0.5
+_SECONDS_OF_LOAD = 4
+"""Of one run of wrk; as long as there are reloads, another one follows."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -38,13 +41,13 @@ def run(arguments: argparse.Namespace) -> list[Result]:
         seconds = [_seconds_to_answer(arguments.model, here / f"start-{number}", path) for number in range(starts)]
         paths = script(here / "all.lua", [path for kind in asked for path, _ in kind.paths])
         with running_service(arguments.model, here / "reloaded", workers=_WORKERS) as service:
-            load, replaced = _reloaded(service, paths, reloads)
+            loads, replaced = _reloaded(service, paths, reloads)
     return [
         Result("from exec to the first recommendation, median", statistics.median(seconds), "s", at_most=2),
         Result("from exec to the first recommendation, the slowest", max(seconds), "s"),
         Result("workers replaced by reloads", replaced, at_least=_WORKERS * reloads),
-        Result("requests meanwhile", load.requests),
-        Result("requests lost meanwhile", load.failed, at_most=0),
+        Result("requests meanwhile", sum(load.requests for load in loads)),
+        Result("requests lost meanwhile", sum(load.failed for load in loads), at_most=0),
     ]
 
 
@@ -62,19 +65,27 @@ def _seconds_to_answer(model: Path, folder: Path, path: str) -> float:
     raise SystemExit(f"error: the service did not answer; its log is:\n{(folder / 'log').read_text()[-2000:]}")
 
 
-def _reloaded(service: RunningService, asked: Path, reloads: int) -> tuple[Load, int]:
-    """The load that the service has while it is reloaded, and how many workers had a successor."""
+def _reloaded(service: RunningService, asked: Path, reloads: int) -> tuple[list[Load], int]:
+    """The loads that the service has while it is reloaded, and how many workers had a successor."""
+    is_done, pause = threading.Event(), threading.Event()
+    seen = set(service.pids())
+    with ThreadPoolExecutor(1) as beside:
+        loads = beside.submit(_asked_until, is_done, service, asked)
+        try:
+            for _ in range(reloads):
+                pause.wait(_SECONDS_BETWEEN_RELOADS)
+                before = set(service.pids())
+                os.kill(service.master.pid, signal.SIGHUP)
+                while before & set(service.pids()):
+                    pause.wait(0.02)
+                seen |= set(service.pids())
+        finally:
+            is_done.set()
+    return loads.result(), len(seen) - _WORKERS
+
+
+def _asked_until(is_done: threading.Event, service: RunningService, asked: Path) -> list[Load]:
     loads: list[Load] = []
-    seconds = round(reloads * _SECONDS_BETWEEN_RELOADS) + 3
-    load = threading.Thread(target=lambda: loads.append(wrk(service.port, asked, seconds=seconds, may_fail=True)))
-    load.start()
-    seen, pause = set(service.pids()), threading.Event()
-    for _ in range(reloads):
-        pause.wait(_SECONDS_BETWEEN_RELOADS)
-        before = set(service.pids())
-        os.kill(service.master.pid, signal.SIGHUP)
-        while before & set(service.pids()):
-            pause.wait(0.02)
-        seen |= set(service.pids())
-    load.join()
-    return loads[0], len(seen) - _WORKERS
+    while not is_done.is_set():
+        loads.append(wrk(service.port, asked, seconds=_SECONDS_OF_LOAD, may_fail=True))
+    return loads
