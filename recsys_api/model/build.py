@@ -58,10 +58,7 @@ def build(
         weights=weights,
         progress=lambda counted: progress("features", counted, len(catalog)),
     )
-    index = SimilarityIndex.from_matrix(fitted.matrix)
-    multipliers = mood.multipliers(catalog.votes, catalog.ratings)
-    copies = kin.copies(names, catalog.years, index, text=features.columns_of("overview", fitted.terms))
-    with ThreadPoolExecutor(1) as beside:  # plain Python, while the table is found by compiled code on every core
+    with ThreadPoolExecutor(1) as beside:  # plain Python, while compiled code does the rest
         titles = beside.submit(
             TitleIndex.build,
             [(each.title, each.original_title) for each in names],
@@ -69,6 +66,9 @@ def build(
             popular_rows=catalog.popular_rows,
         )
         franchises = beside.submit(kin.franchises, names)
+        index = SimilarityIndex.from_matrix(fitted.matrix)
+        multipliers = mood.multipliers(catalog.votes, catalog.ratings)
+        copies = kin.copies(names, catalog.years, index, text=features.columns_of("overview", fitted.terms))
         ranked = 0
 
         def on_block(rows_done: int) -> None:

@@ -45,7 +45,14 @@ def _told(movie: Movie) -> list[str]:
     overview, year = movie.overview, str(movie.year)
     if year not in overview and overview.isascii():
         return overview.split()
-    return [word for word in fold(overview).split() if word != year]
+    return [part for word in overview.split() for part in _but_for(year, word)]
+
+
+def _but_for(year: str, word: str) -> Sequence[str]:
+    """`word` as it stands where it cannot hold the year, else its folded parts that are not the year."""
+    if year not in word and word.isascii():
+        return (word,)
+    return [part for part in fold(word).split() if part != year]
 
 
 def _year_spans(told: str) -> list[str]:
