@@ -9,7 +9,7 @@ from scipy.sparse import csr_array, csr_matrix
 from sparse_dot_topn import sp_matmul_topn
 
 from recsys_api.model.kernel import WEIGHT_ONE, SimilarityIndex, quantise
-from recsys_api.model.neighbours import NOBODY, neighbours
+from recsys_api.model.neighbours import neighbours
 
 
 def random_index(seed: int, rows: int, features: int) -> tuple[SimilarityIndex, np.ndarray]:
@@ -95,7 +95,7 @@ def test_the_table_of_neighbours_equals_one_look_up_after_another(seed: int, row
         count = alone.rows[: rows - 1].size
         assert table.rows[row, :count].tolist() == alone.rows[: rows - 1].tolist()
         assert table.scores[row, :count].tolist() == alone.scores[: rows - 1].tolist()
-        assert set(table.rows[row, count:].tolist()) <= {NOBODY}
+        assert set(table.rows[row, count:].tolist()) <= {rows}
 
 
 def test_the_table_of_many_rows_with_common_and_rare_features_equals_look_ups() -> None:

@@ -12,7 +12,7 @@ from recsys_api.errors import CatalogError
 from recsys_api.model import features, kin, mood
 from recsys_api.model.card import describe
 from recsys_api.model.fields import MAX_FEATURES
-from recsys_api.model.kernel import NOBODY, Int32s, Scores, SimilarityIndex, Table, TopK
+from recsys_api.model.kernel import Int32s, Scores, SimilarityIndex, Table, TopK
 from recsys_api.model.neighbours import neighbours as nearest
 from recsys_api.model.store import Model
 from recsys_api.model.titles import TitleIndex
@@ -83,7 +83,7 @@ def build(
     model = Model(
         catalog=catalog,
         index=index,
-        neighbours=_kept(table),
+        neighbours=Table(narrow(table.rows, len(catalog)), table.scores),
         multipliers=multipliers,
         copies=copies,
         franchises=franchises.result(),
@@ -102,10 +102,3 @@ def _noting(names: list[kin.Names], movies: Iterable[Movie]) -> Iterator[Movie]:
     for movie in movies:
         names.append(kin.Names.of(movie))
         yield movie
-
-
-def _kept(table: TopK) -> Table:
-    """`table` as a model has it."""
-    rows, movies = table.rows, len(table.rows)
-    rows[rows == NOBODY] = movies
-    return Table(narrow(rows, movies), table.scores)

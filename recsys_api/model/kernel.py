@@ -26,9 +26,6 @@ WEIGHT_ONE = 1 << 15
 UNIT = 1 / float(WEIGHT_ONE) ** 2
 """What one product of two such integers is worth."""
 
-NOBODY = -1
-"""Fills up a row of the table of neighbours, as long as it is being made, where the catalogue has not so many."""
-
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.uint16]

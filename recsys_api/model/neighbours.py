@@ -27,7 +27,6 @@ from numba import njit
 from recsys_api.model.kernel import (
     EVEN,
     NO_COPIES,
-    NOBODY,
     UNIT,
     Int32s,
     Int64s,
@@ -139,7 +138,7 @@ class Arrangement(NamedTuple):
         return range(0, self.rows.size, BLOCK_ROWS)
 
     def block(self, start: int, k: int) -> TopK:
-        """The best `k` rows, and their similarities, for the block of places from `start`; NOBODY where they end.
+        """The best `k` rows, and their similarities, for the block of places from `start`; N where they end.
 
         `rows` int32 and `scores` float32 are of shape [block, k].
         """
@@ -160,7 +159,7 @@ def neighbours(
 ) -> TopK:
     """Every row's best `k` other rows: int32 and float32 arrays of shape [N, min(k, N - 1)].
 
-    `factors` float32 [N] and `copies` int32 [N] are those of SimilarityIndex.top_k; NOBODY fills up where copies leave
+    `factors` float32 [N] and `copies` int32 [N] are those of SimilarityIndex.top_k; N fills up where copies leave
     fewer. `threads` 0 means one a processor. `progress` is told how many rows each finished block had.
     """
     arrangement = Arrangement.of(index, factors=factors, copies=copies)
@@ -329,7 +328,7 @@ def _best_first(keys: Int64s, totals: Int32s, count: int, k: int) -> None:
 def _write(
     own: np.int32, copies: Int32s, keys: Int64s, totals: Int32s, count: int, rows: Int32s, similarities: Scores
 ) -> None:
-    """The candidates in their order, then the first rows that are like nothing so far, then NOBODY."""
+    """The candidates in their order, then the first rows that are like nothing so far, then N."""
     order = np.argsort(-keys[:count])
     for i in range(count):
         rows[i] = _row_of(keys[order[i]])
@@ -344,7 +343,7 @@ def _write(
             similarities[count] = 0
             count += 1
         row += 1
-    rows[count:] = NOBODY
+    rows[count:] = copies.size
     similarities[count:] = 0
 
 
