@@ -387,8 +387,11 @@ def _guess(bars: Scores, i: np.int64) -> np.float32:
 def _reach(
     common: npt.NDArray[np.uint32], bar: np.float32, bounds: Scores, greatest_factors: Scores, reach: Scores,
     needed: Int32s,
-) -> None:  # fmt: skip
-    """What the rare part of a similarity has to be in each cell of a segment for it to reach `bar`; 0 where nothing."""
+) -> np.int32:  # fmt: skip
+    """What the rare part of a similarity has to be in each cell of a segment for it to reach `bar`, 0 where nothing.
+
+    Returns the least of all.
+    """
     reach[:] = 0
     for pair in common:
         weight, of_feature = np.float32(pair & _WEIGHT_MASK), bounds[pair >> _WEIGHT_BITS]
@@ -397,6 +400,10 @@ def _reach(
     for cell in range(_CELLS):
         lacking = (bar * _MARGIN - reach[cell]) / max(greatest_factors[cell], _NOTHING) * _MARGIN
         needed[cell] = np.int32(min(max(lacking, np.float32(0)), np.float32(2e9)))
+    least: np.int32 = needed[0]
+    for cell in range(_CELLS):
+        least = min(least, needed[cell])
+    return least
 
 
 @njit(nogil=True, cache=True)
@@ -450,7 +457,7 @@ def _search(
         for i in waiting:
             place = block_start + i
             its_common = common[common_offsets[place] : common_offsets[place + 1]]
-            _reach(
+            least = _reach(
                 its_common, bars[i], all_rows.bounds[segment], all_rows.greatest_factors[segment], reach, needed
             )
             count = _add_up(
@@ -458,7 +465,8 @@ def _search(
                 all_rows.rare_weights[rare_offsets[place] : rare_offsets[place + 1]],
                 all_rows.posting_offsets[segment], all_rows.postings, all_rows.posting_weights, needed, sums, reaching,
             )  # fmt: skip
-            count = _add_open(needed, n - first, reaching, count)
+            if least == 0:
+                count = _add_open(needed, n - first, reaching, count)
             for pair in its_common:
                 asked[pair >> _WEIGHT_BITS] = pair & _WEIGHT_MASK
             for at in reaching[:count]:
