@@ -46,13 +46,13 @@ class _Asked(NamedTuple):
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Its own options."""
-    parser.add_argument("--rounds", type=int, help="turns that each takes (default: 7; with --quick 2)")
+    parser.add_argument("--rounds", type=int, help="turns that each takes (default: 5; with --quick 2)")
     parser.add_argument("--seconds", type=int, help="length of a turn (default: 2; with --quick 1)")
 
 
 def run(arguments: argparse.Namespace) -> list[Result]:
     """Throughput and P99 of each kind of request, as shares of bare Flask's."""
-    rounds = arguments.rounds or (2 if arguments.quick else 7)
+    rounds = arguments.rounds or (2 if arguments.quick else 5)
     seconds = arguments.seconds or (1 if arguments.quick else 2)
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="recsys-bench-") as folder, ExitStack() as servers:

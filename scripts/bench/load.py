@@ -30,13 +30,13 @@ _BUSY = ("--users", "8", "--think-time", "0", "--processes", "1")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Its own options."""
     parser.add_argument("--seconds", type=int, help="of each turn (default: 6; with --quick 2)")
-    parser.add_argument("--rounds", type=int, help="turns that each takes (default: 4; with --quick 1)")
+    parser.add_argument("--rounds", type=int, help="turns that each takes (default: 3; with --quick 1)")
 
 
 def run(arguments: argparse.Namespace) -> list[Result]:
     """P50 and P99 of both at 200 requests a second in turns, and requests a second as fast as one process can."""
     seconds = arguments.seconds or (2 if arguments.quick else 6)
-    rounds = arguments.rounds or (1 if arguments.quick else 4)
+    rounds = arguments.rounds or (1 if arguments.quick else 3)
     of_wrk, of_tester = [], []
     with tempfile.TemporaryDirectory(prefix="recsys-bench-") as name:
         folder = Path(name)
