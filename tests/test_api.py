@@ -337,18 +337,21 @@ def test_clearing_the_cache_reaches_every_worker(service: Service) -> None:
     def misses() -> int:
         return int(service.get("/monitoring/summary").json()["cache_metrics"]["misses"])
 
-    def ask(times: int) -> None:
-        for _ in range(times):
-            service.get("/recommendations/50?top_k=4")
+    def ask() -> None:
+        for _ in range(20):
+            service.get("/recommendations/50?top_k=43")
 
-    ask(60)  # enough for both workers to have it
-    known = misses()
-    ask(20)
-    assert misses() == known
+    def comes_to(expected: int) -> bool:
+        ask()
+        return misses() == expected
+
+    before = misses()
+    wait_until(lambda: comes_to(before + 2), "a miss of each worker")
+    ask()
+    assert misses() == before + 2
     cleared = requests.delete(service.url + "/cache", timeout=10)
     assert cleared.json() == {"message": "Cache cleared successfully"}
-    ask(60)
-    assert 1 <= misses() - known <= 2
+    wait_until(lambda: comes_to(before + 4), "another miss of each worker")
 
 
 def test_a_worker_has_imported_neither_pandas_nor_scikit_learn(service: Service) -> None:
