@@ -186,6 +186,7 @@ def test_what_a_killed_worker_was_answering_is_logged(running: Service) -> None:
         wait_until(lambda: "was killed during this request" in running.log(), "the log line")
     (line,) = (event for event in running.events() if event.get("http.request.id") == "stuck-request-1")
     assert (line["http.request.method"], line["url.path"], line["log.level"]) == ("POST", "/search", "error")
+    wait_until(lambda: live(running) == 2, "their successors")
 
 
 def test_workers_that_hang_through_reloads_do_not_pile_up(six_models: Path, tmp_path: Path) -> None:
