@@ -5,11 +5,12 @@ import fcntl
 import mmap
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Literal, NamedTuple, TypeVar
+
+import cachetools
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -39,15 +40,17 @@ class Cache(Generic[K, V]):
     def __init__(self, maxsize: int, *, generation: Callable[[], int] = lambda: 0) -> None:
         self.on_event: Callable[[CacheEvent, CacheState], None] = lambda event, state: None
         """Hears of every hit, miss and eviction, outside the lock, and of the state then."""
-        self.maxsize = maxsize
-        """The most entries that are kept."""
-        self._entries: OrderedDict[K, V] = OrderedDict()
-        """The least recently used first."""
+        self._entries = cachetools.LRUCache[K, V](maxsize)
         self._pending: dict[K, _Computation[V] | None] = {}
         """What is being computed: None until a second thread asks and has something to wait for."""
         self._lock = threading.Lock()
         self._generation = generation
         self._generation_seen = generation()
+
+    @property
+    def maxsize(self) -> int:
+        """The most entries that are kept."""
+        return int(self._entries.maxsize)
 
     @property
     def currsize(self) -> int:
@@ -68,9 +71,7 @@ class Cache(Generic[K, V]):
                 pending[key] = None
             else:
                 state = self._state()
-                if value is not _MISSING:
-                    self._entries.move_to_end(key)
-                else:
+                if value is _MISSING:
                     awaited = pending[key] = pending[key] or _Computation()
         if is_ours:
             return self._fill(key, compute, pending)
@@ -88,20 +89,19 @@ class Cache(Generic[K, V]):
                 awaited.fail(error)
             self.on_event("miss", state)
             raise
-        evicts = False
+        evicted = 0
         with self._lock:
             self._forget_if_told()
             awaited = pending.pop(key)
             if pending is self._pending:  # it is another one when all was forgotten meanwhile
+                before = len(self._entries)
                 self._entries[key] = value
-                evicts = len(self._entries) > self.maxsize
-                if evicts:
-                    self._entries.popitem(last=False)
+                evicted = before + 1 - len(self._entries)
             state = self._state()
         if awaited is not None:
             awaited.finish(value)
         self.on_event("miss", state)
-        if evicts:
+        for _ in range(evicted):
             self.on_event("eviction", state)
         return value
 
@@ -111,7 +111,7 @@ class Cache(Generic[K, V]):
     def _forget_if_told(self) -> None:
         if (generation := self._generation()) != self._generation_seen:
             self._generation_seen = generation
-            self._entries = OrderedDict()
+            self._entries = cachetools.LRUCache[K, V](self._entries.maxsize)
             self._pending = {}
 
 
