@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from recsys_api.catalog.lists import write_list, write_object
 from recsys_api.catalog.movie import Movie
 from recsys_api.catalog.numbering import numbers
-from recsys_api.catalog.packed import pack
+from recsys_api.catalog.packed import pack, write_list, write_object
 from recsys_api.catalog.widths import Ids, narrow
 from recsys_api.errors import CatalogError, MovieNotFound
 

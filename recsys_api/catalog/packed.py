@@ -5,10 +5,14 @@ can stand for one such fragment; to write the fragments out takes no longer than
 read. A general compressor with a dictionary would halve the rest once more, and take several times as long to undo.
 
 A packed blob begins with the table of its fragments, so that it can be read whatever keys a movie gets later.
+
+What packs and what writes lists out of it stand in one module, since numba keeps compiled code for as long as the file
+that it is of stays the same: code of another file that was compiled into it would stay, too.
 """
 from __future__ import annotations
 
 import re
+import threading
 from array import array
 from typing import Any
 
@@ -23,17 +27,26 @@ from recsys_api.catalog.movie import Movie
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int32]
+Scores = npt.NDArray[np.float32]
 
-TEXT, OFFSETS = (types.Array(kind, 1, "C", readonly=True) for kind in (types.uint8, types.int64))
-OUT = types.uint8[::1]
+_TEXT, _OFFSETS = (types.Array(kind, 1, "C", readonly=True) for kind in (types.uint8, types.int64))
+_OUT = types.uint8[::1]
+_ROWS, _DIGITS = types.Array(types.int32, 1, "C", readonly=True), types.Bytes(types.uint8, 1, "C")
 
 _CODES = _SLOT = 32
 """How many fragments there can be, and how many bytes each has in the table, of which the first is its length."""
 _TABLE = _CODES * _SLOT
 _BLOCK = 32
 """Bytes that are read and written at once, and so many are behind the last object."""
-MOST_ADDED = _CODES * _SLOT
+_MOST_ADDED = _CODES * _SLOT
 """Room that an object takes beyond its packed bytes, at most: it has each fragment at most once."""
+_FIRST_ROOM = 1 << 16
+_CACHE_LINE = 64
+_BEFORE_SCORE = np.frombuffer(b',"similarity":', dtype=np.uint8)
+_OPENING, _CLOSING, _COMMA, _END = (ord(mark) for mark in "[],}")
+_MARKS = 4
+"""At most so many of these stand around one object."""
 _BETWEEN_VALUES = re.compile(rb'(?<=")(?=")|(?<=\[)(?=\])|\d[.\d]*')
 """Where the values of an object are that has only empty texts, empty lists and numbers."""
 
@@ -63,7 +76,41 @@ def pack(objects: bytearray, ends: array[int], order: npt.NDArray[np.int64]) -> 
     return blob, offsets
 
 
-@njit(types.boolean(TEXT, TEXT), nogil=True, cache=True)
+def write_list(blob: Bytes, offsets: Offsets, rows: Rows, scores: Scores | None = None) -> bytes:
+    """A JSON list of the objects in `rows`, with their similarities where there are `scores`.
+
+    `blob` has all objects, packed, which begin at `offsets`. There is at least one row. A similarity has the fewest
+    digits that tell it from any other float32, so that what is ordered as equal looks equal.
+    """
+    digits = b"" if scores is None else orjson.dumps(scores, option=orjson.OPT_SERIALIZE_NUMPY)
+    while not (size := _write(blob, offsets, rows, digits, _room.bytes)):
+        _room.grow()
+    return _room.bytes[:size].tobytes()
+
+
+def write_object(blob: Bytes, first: int, last: int) -> bytes:
+    """The JSON object that is packed in `blob` from `first` to before `last`."""
+    while last - first + _MOST_ADDED > _room.bytes.size:
+        _room.grow()
+    room = _room.bytes
+    return room[: _expand(blob, first, last, room, 0)].tobytes() + b"}"
+
+
+class _Room(threading.local):
+    """Where a thread writes, as large as the longest list so far needed."""
+
+    def __init__(self) -> None:
+        self.bytes = np.empty(_FIRST_ROOM, dtype=np.uint8)
+
+    def grow(self) -> None:
+        """Make twice as much of it."""
+        self.bytes = np.empty(2 * self.bytes.size, dtype=np.uint8)
+
+
+_room = _Room()
+
+
+@njit(types.boolean(_TEXT, _TEXT), nogil=True, cache=True)
 def _begins(text: Bytes, fragment: Bytes) -> bool:
     """Whether `text` begins with `fragment`."""
     i = 0
@@ -72,7 +119,7 @@ def _begins(text: Bytes, fragment: Bytes) -> bool:
     return i == fragment.size
 
 
-@njit(types.void(TEXT, OFFSETS, OFFSETS, OUT, types.int64[::1]), nogil=True, cache=True)
+@njit(types.void(_TEXT, _OFFSETS, _OFFSETS, _OUT, types.int64[::1]), nogil=True, cache=True)
 def _pack(objects: Bytes, ends: Offsets, order: Offsets, blob: Bytes, offsets: Offsets) -> None:
     for i in range(order.size):
         source, out = objects[ends[order[i]] : ends[order[i] + 1] - 1], blob[offsets[i] :]  # no closing bracket
@@ -132,13 +179,13 @@ def _data(context: Any, builder: Any, signature: Any, arguments: Any, i: int) ->
 
 _BYTES = ir.VectorType(ir.IntType(8), _BLOCK)
 _WHOLE = _BYTES.as_pointer()
-_copy: Any = intrinsic(_generate_copy)
+_copy_block: Any = intrinsic(_generate_copy)
 _codes: Any = intrinsic(_generate_codes)
 _lowest_bit: Any = intrinsic(_generate_lowest_bit)
 
 
-@njit(types.int64(TEXT, types.int64, types.int64, OUT, types.int64), nogil=True, cache=True)
-def expand(blob: Bytes, first: int, last: int, out: Bytes, place: int) -> int:
+@njit(types.int64(_TEXT, types.int64, types.int64, _OUT, types.int64), nogil=True, cache=True)
+def _expand(blob: Bytes, first: int, last: int, out: Bytes, place: int) -> int:
     """Write what is packed from `first` to before `last` to a `place` in `out`; returns the place behind it.
 
     What is there and in the next 31 places of `out` is written over, too.
@@ -150,12 +197,58 @@ def expand(blob: Bytes, first: int, last: int, out: Bytes, place: int) -> int:
         while codes:
             code = _lowest_bit(codes)
             codes &= codes - 1
-            _copy(blob, block + done, out, place)  # what is too much of it is written over by what follows
+            _copy_block(blob, block + done, out, place)  # what is too much of it is written over by what follows
             place += code - done
             slot = int(blob[np.uint64(block + code)]) * _SLOT  # unsigned places are not looked at for their sign
-            _copy(blob, slot + 1, out, place)
+            _copy_block(blob, slot + 1, out, place)
             place += int(blob[np.uint64(slot)])
             done = code + 1
-        _copy(blob, block + done, out, place)
+        _copy_block(blob, block + done, out, place)
         place += size - done
     return place
+
+
+@njit(types.int64(_TEXT, _OUT, types.int64), nogil=True, cache=True)
+def _copy(text: Bytes, out: Bytes, place: int) -> int:
+    """Copy `text` to a `place` in `out`; returns the place behind it."""
+    for i in range(text.size):
+        out[place + i] = text[i]
+    return place + text.size
+
+
+@njit(types.int64(_TEXT, _OFFSETS, _ROWS), nogil=True, cache=True)
+def _fetch(blob: Bytes, offsets: Offsets, rows: Rows) -> int:
+    """Touch all that is to be copied: memory that is far away comes sooner if it need not come in order."""
+    touched = 0
+    for row in rows:
+        for place in range(offsets[row], offsets[row + 1], _CACHE_LINE):
+            touched += blob[place]
+    return touched
+
+
+@njit(types.int64(_TEXT, _OFFSETS, _ROWS, _DIGITS, _OUT), nogil=True, cache=True)
+def _write(blob: Bytes, offsets: Offsets, rows: Rows, scores: bytes, out: Bytes) -> int:
+    """Fill `out` with the list; returns its length, 0 without room.
+
+    The similarities are those of the JSON list `scores`; where it is empty there are none.
+    """
+    if _fetch(blob, offsets, rows) < 0:  # never, but what is not looked at would not be read
+        return 0
+    place = digit = 0
+    for row in rows:
+        first, last = offsets[row], offsets[row + 1]
+        if place + last - first + _MOST_ADDED + _BEFORE_SCORE.size + len(scores) + _MARKS > out.size:
+            return 0
+        out[place] = _COMMA if place else _OPENING
+        place = _expand(blob, first, last, out, place + 1)
+        if len(scores) > 0:
+            place = _copy(_BEFORE_SCORE, out, place)
+            digit += 1  # over the bracket or the comma
+            while scores[digit] != _COMMA and scores[digit] != _CLOSING:
+                out[place] = scores[digit]
+                place += 1
+                digit += 1
+        out[place] = _END
+        place += 1
+    out[place] = _CLOSING
+    return place + 1

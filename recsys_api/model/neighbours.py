@@ -9,6 +9,8 @@ whole numbers as a look-up's. (Turtle and Flood, "Query evaluation: strategies a
 
 A row's bar is the worst of its best k so far. At first it is guessed by the bars of the rows around it. Where fewer
 than k reach it the guess was too high, and the row is taken again with a lower one, so that no guess changes a result.
+
+All of it is in one module: numba keeps compiled code until its own file changes, whatever it was put together from.
 """
 from __future__ import annotations
 
@@ -127,7 +129,7 @@ class Arrangement(NamedTuple):
             bounds=bounds,
             greatest_factors=greatest_factors,
             factors=factors,
-            copies=copies.copy() if copies.size else np.full(n, -1, dtype=np.int32),
+            copies=copies.view() if copies.size else np.full(n, -1, dtype=np.int32),
         )
         for array in arrangement:
             array.setflags(write=False)  # as it is when it comes from another machine: one type to compile for
