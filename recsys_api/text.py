@@ -14,11 +14,7 @@ _UNDECOMPOSED = str.maketrans(
     {"ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "ß": "ss", "ð": "d", "þ": "th", "ı": "i", "&": " and "}
 )
 _APOSTROPHES = dict.fromkeys(map(ord, "'’‘ʼ`´"))
-_ASCII = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)} | {
-    ord("&"): " and ", ord("'"): None, ord("`"): None,
-}  # fmt: skip
-"""All of that for a text of plain letters, in one step: most texts are."""
-_TOKEN = re.compile(r"[^\W_]+")
+_NO_LETTER = re.compile(r"[\W_]")
 _SPELT_TOKEN = re.compile(r"[^\W_]+(?:['’‘ʼ`´][^\W_]+)*")
 
 STOP_WORDS = frozenset(
@@ -69,11 +65,20 @@ def _fold_short(text: str) -> str:
 
 
 def _fold(text: str) -> str:
-    if text.isascii():
-        return " ".join(text.translate(_ASCII).split())
-    text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    text = text.translate(_APOSTROPHES).casefold().translate(_UNDECOMPOSED)
-    return " ".join(_TOKEN.findall(text))
+    return " ".join(text.translate(_folded_letters).split())
+
+
+class _FoldedLetters(dict[int, str | None]):
+    """What becomes of each character, by its code point; worked out when a text first has it."""
+
+    def __missing__(self, code: int) -> str | None:
+        letters = "".join(c for c in unicodedata.normalize("NFKD", chr(code)) if not unicodedata.combining(c))
+        letters = letters.translate(_APOSTROPHES).casefold().translate(_UNDECOMPOSED)
+        folded = self[code] = _NO_LETTER.sub(" ", letters) or None
+        return folded
+
+
+_folded_letters = _FoldedLetters()
 
 
 def spellings(text: str) -> list[tuple[str, str]]:

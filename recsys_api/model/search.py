@@ -56,18 +56,12 @@ class Search:
         Those of the longest such titles, the best fitting first.
         """
         words = fold(query).split()[:_LONGEST_NAMING_QUERY]
-        spans = [
-            (start, start + length)
-            for length in range(len(words) - 1, 0, -1)
-            for start in range(len(words) - length + 1)
-        ]
-        rows_titled = self._model.titles.rows_titled([words[start:stop] for start, stop in spans])
         named: list[tuple[int, TitleHit]] = []
         longest = 0
-        for (start, stop), rows in zip(spans, rows_titled, strict=True):
+        for start, stop, rows in self._model.titles.titled_within(words):
             if stop - start < longest:
                 break
-            if rows and (fitting := self._fitting(rows, words[start:stop], words[:start] + words[stop:])):
+            if fitting := self._fitting(rows, words[start:stop], words[:start] + words[stop:]):
                 named += fitting
                 longest = stop - start
         named.sort(key=lambda pair: -pair[0])

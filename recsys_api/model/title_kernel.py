@@ -13,13 +13,14 @@ from recsys_api.model.kernel import IDS, INT32S, MASK, OFFSETS, Int32s, Int64s, 
 Bytes = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.uint32]
-Edits = npt.NDArray[np.int32]
 Years = npt.NDArray[np.int16]
 MatchScores = npt.NDArray[np.float64]
 
 _BLANK = 0x20
 _CANDIDATES, _ENTRIES_FOR_EACH = 64, 2000
 """How many entries a typo is compared with letter by letter: so many, and one in so many where that is more."""
+_FIRST_SHARE = 4
+"""One in so many postings of a typo's trigrams is counted before it is known which need not be."""
 
 
 def _readonly(dtype: Any) -> Any:
@@ -107,13 +108,41 @@ def _tiers(texts: Bytes, offsets: Int64s, key: Bytes) -> tuple[int, int, int, in
     return first, after_exact, after_word, _bound(texts, offsets, after_word, 1, key, 0xFF)
 
 
-@njit(types.void(_TEXT, OFFSETS, _TEXT, OFFSETS, types.int64[:, ::1]), nogil=True, cache=True)
-def equal(texts: Bytes, offsets: Int64s, keys: Bytes, key_offsets: Int64s, ranges: Int64s) -> None:
-    """Where in the sorted texts those begin and end that are each key: `ranges` int64 [keys, 2]."""
-    for i in range(key_offsets.size - 1):
-        key = keys[key_offsets[i] : key_offsets[i + 1]]
-        ranges[i, 0] = _bound(texts, offsets, 0, offsets.size, key, -1)
-        ranges[i, 1] = _bound(texts, offsets, ranges[i, 0], 1, key, 0x00)
+@njit(types.int64(_TEXT, OFFSETS, _TEXT, OFFSETS, MASK, types.int64[:, ::1]), nogil=True, cache=True)
+def within(texts: Bytes, offsets: Int64s, forms: Bytes, form_offsets: Int64s, articles: Mask, found: Int64s) -> int:
+    """Which runs of words, but for all of them, are sorted texts: `found` int64 [2 * runs, 4] gets where each begins
+    and ends, and where the texts do, the longest runs first; returns how many there are.
+
+    `forms` are four of each word, one after the other: as it is at the beginning of a text, within it and at its end,
+    and in figures, which is empty where it is no number. `articles` bool [words] are those that a longer text leaves
+    out at its beginning.
+    """
+    words, count = articles.size, 0
+    key = np.empty(forms.size + words, dtype=np.uint8)
+    for length in range(words - 1, 0, -1):
+        for start in range(words - length + 1):
+            stop = start + length
+            first = start + 1 if length > 1 and articles[start] else start
+            for in_figures in (False, True):
+                size, differs = 0, not in_figures
+                for i in range(first, stop):
+                    form = 4 * i + (0 if i == first else 2 if i == stop - 1 else 1)
+                    if in_figures and form_offsets[4 * i + 3] < form_offsets[4 * i + 4]:
+                        form = 4 * i + 3
+                        differs = True
+                    if i > first:
+                        key[size] = _BLANK
+                        size += 1
+                    for at in range(form_offsets[form], form_offsets[form + 1]):
+                        key[size] = forms[at]
+                        size += 1
+                if differs:
+                    low = _bound(texts, offsets, 0, offsets.size, key[:size], -1)
+                    high = _bound(texts, offsets, low, 1, key[:size], 0x00)
+                    if low < high:
+                        found[count, 0], found[count, 1], found[count, 2], found[count, 3] = start, stop, low, high
+                        count += 1
+    return count
 
 
 @njit(
@@ -249,40 +278,39 @@ def _decode(texts: Bytes, start: int, stop: int, codes: Codes) -> int:
     return count
 
 
-@njit(types.float64(_CODES, _CODES, types.int64, types.int32[:, ::1]), nogil=True, cache=True)
-def _likeness(query: Codes, title: Codes, title_size: int, edits: Edits) -> float:
+@njit(types.float64(_CODES, _CODES, types.int64), nogil=True, cache=True)
+def _likeness(query: Codes, title: Codes, title_size: int) -> float:
     """Share of letters that agree, counting swapped neighbours as one edit, of the title or of its beginning.
 
     0 where more letters differ than a slip of the hand explains: one in four, at most four. The edits are those of the
-    optimal string alignment, computed only near the diagonal, where so few can be; `title` may be cut off.
+    optimal string alignment, a column of them at a time in the bits of one word (Hyyro, "A bit-vector algorithm for
+    computing Levenshtein and Damerau edit distances", 2003), so that a query has at most 64 letters; `title` may be cut
+    off.
     """
     m, n = query.size, title.size
     allowed = min(max(1, m // 4), 4)
-    far = allowed + 1
-    for j in range(n + 1):
-        edits[0, j] = min(j, far)
-    fewest = 0
-    for i in range(1, m + 1):
-        row, before, before_that = edits[i % 3], edits[(i - 1) % 3], edits[(i - 2) % 3]
-        low, high = max(1, i - allowed), min(n, i + allowed)
-        row[low - 1] = i if low == 1 and i <= allowed else far
-        fewest_before, fewest = fewest, row[low - 1]
-        for j in range(low, high + 1):
-            here = min(before[j - 1] + (query[i - 1] != title[j - 1]), before[j] + 1, row[j - 1] + 1)
-            if i > 1 and j > 1 and query[i - 1] == title[j - 2] and query[i - 2] == title[j - 1]:
-                here = min(here, before_that[j - 2] + 1)
-            row[j] = here
-            fewest = min(fewest, here)
-        if fewest > allowed and fewest_before >= allowed:
-            return 0.0
-        if high < n:
-            row[high + 1] = far
-    last = edits[m % 3]
-    if title_size == n and abs(n - m) <= allowed and last[n] <= allowed:
-        return float(1 - last[n] / max(m, n))
-    begun = far
-    for size in range(max(1, m - 1), min(n, m + 1) + 1):
-        begun = min(begun, last[size])
+    if n < m - allowed:
+        return 0.0
+    one, last = np.uint64(1), np.uint64(m - 1)
+    rises, falls, same, met = ~np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
+    edits = np.int64(m)
+    whole = begun = np.int64(allowed + 1)
+    for j in range(n):
+        met_before, met = met, np.uint64(0)
+        for i in range(m):
+            met |= np.uint64(query[i] == title[j]) << np.uint64(i)
+        swapped = ((~same & met) << one) & met_before
+        same = (((met & rises) + rises) ^ rises) | met | falls | swapped
+        up, down = falls | ~(same | rises), same & rises
+        edits += np.int64((up >> last) & one) - np.int64((down >> last) & one)
+        up = up << one | one
+        rises, falls = (down << one) | ~(same | up), up & same
+        if j + 1 == title_size and abs(title_size - m) <= allowed:
+            whole = edits
+        if m - 1 <= j + 1 <= m + 1:
+            begun = min(begun, edits)
+    if whole <= allowed:
+        return float(1 - whole / max(m, n))
     return 0.9 * (1 - begun / m) if begun <= allowed else 0.0
 
 
@@ -303,68 +331,150 @@ def _trigrams(query: Codes, codes: Int64s) -> int:
     return count
 
 
+@njit([types.int64[:, ::1](types.int64[::1], titles) for titles in _TITLES], nogil=True, cache=True)
+def _lists(codes: Int64s, titles: TitleArrays) -> Int64s:
+    """Where the postings of each of the trigrams begin and end, the shortest first: int64 [trigrams, 2]."""
+    lists = np.zeros((codes.size, 2), dtype=np.int64)
+    for i in range(codes.size):
+        found = int(np.searchsorted(titles.trigrams, codes[i]))
+        begins = ends = 0
+        if found < titles.trigrams.size and titles.trigrams[found] == codes[i]:
+            begins, ends = titles.trigram_postings[found], titles.trigram_postings[found + 1]
+        place = i
+        while place > 0 and lists[place - 1, 1] - lists[place - 1, 0] > ends - begins:
+            lists[place] = lists[place - 1]
+            place -= 1
+        lists[place, 0], lists[place, 1] = begins, ends
+    return lists
+
+
 @njit(
-    [types.int64(types.int64[::1], OFFSETS, OFFSETS, ids, types.uint8[::1], types.int32[::1]) for ids in IDS],
+    [types.int64(types.int64[:, ::1], ids, types.uint8[::1], types.int32[::1], types.int64) for ids in IDS],
     nogil=True,
     cache=True,
 )
-def _count(
-    codes: Int64s, trigrams: Int64s, postings: Int64s, posting_entries: Ids, counts: Counts, touched: Int32s
-) -> int:
-    """Count how many of the query's trigrams each entry has, and list the entries that have any; returns how many."""
-    size = 0
-    for i in range(codes.size):
-        place = int(np.searchsorted(trigrams, codes[i]))
-        if place < trigrams.size and trigrams[place] == codes[i]:
-            for j in range(postings[place], postings[place + 1]):
-                entry = np.uint32(posting_entries[j])
-                common = counts[entry]
-                touched[size] = entry  # overwritten by the next one if this entry is listed already
-                size += common == 0
-                counts[entry] = common + np.uint8(1)
+def _count(lists: Int64s, posting_entries: Ids, counts: Counts, touched: Int32s, size: int) -> int:
+    """Count each entry in the lists, and list the entries that are new; returns how many are listed then."""
+    for i in range(lists.shape[0]):
+        for j in range(lists[i, 0], lists[i, 1]):
+            entry = np.uint32(posting_entries[j])
+            common = counts[entry]
+            touched[size] = entry  # overwritten by the next one if this entry is listed already
+            size += common == 0
+            counts[entry] = common + np.uint8(1)
     return size
 
 
+@njit([types.void(types.int64[:, ::1], ids, types.uint8[::1]) for ids in IDS], nogil=True, cache=True)
+def _count_further(lists: Int64s, posting_entries: Ids, counts: Counts) -> None:
+    """Count those entries in the lists that have been counted before."""
+    for i in range(lists.shape[0]):
+        for j in range(lists[i, 0], lists[i, 1]):
+            entry = np.uint32(posting_entries[j])
+            counts[entry] += np.uint8(counts[entry] > 0)
+
+
+@njit(types.int64(types.int64, types.float32), nogil=True, cache=True)
+def _least_common(query_size: int, score: np.float32) -> int:
+    """How many trigrams an entry shares with the query at least if it scores so much: it has as many as it shares."""
+    return max(1, int(np.float32(query_size) * score * np.float32(0.999)))
+
+
+@njit(types.int64(types.int64, types.uint8[::1], types.int32[::1], types.int64), nogil=True, cache=True)
+def _shared_by(query_size: int, counts: Counts, touched: Int32s, wanted: int) -> int:
+    """How many trigrams of the query so many entries share at least; 1 where fewer are touched."""
+    sharing = np.zeros(query_size + 1, dtype=np.int64)
+    for entry in touched:
+        sharing[counts[entry]] += 1
+    common, as_much = query_size, sharing[query_size]
+    while common > 1 and as_much < wanted:
+        common -= 1
+        as_much += sharing[common]
+    return common
+
+
 @njit(
-    types.int64(types.int64, INT32S, types.uint8[::1], types.int32[::1], types.int32[::1]), nogil=True, cache=True
-)
-def _choose(query_size: int, sizes: Int32s, counts: Counts, touched: Int32s, best: Int32s) -> int:
-    """Put the entries that share most with the query into `best`; returns how many there are.
+    types.Tuple((types.int64, types.float32))(  # type: ignore[no-untyped-call]  # numba has no type for it
+        types.int64, types.int64, INT32S, types.uint8[::1], types.int32[::1], types.int32[::1]
+    ),
+    nogil=True,
+    cache=True,
+)  # fmt: skip
+def _choose(
+    least: int, query_size: int, sizes: Int32s, counts: Counts, touched: Int32s, best: Int32s
+) -> tuple[int, np.float32]:
+    """Put the entries that share most with the query, and `least` trigrams of it, into `best`; returns how many there
+    are, and the score of the last one where there is no room for more, or else 0.
 
     Tversky's index with weight 1 on what the query has alone and 1/4 on what the entry has alone, so that the
     beginning of a long title is found as well as the whole of a short one; ties in the order of entries.
     """
-    sharing = np.zeros(query_size + 1, dtype=np.int64)
-    for entry in touched:
-        sharing[counts[entry]] += 1
-    # First those that share much, which settles how much the others have to share to be looked at.
-    much, as_much = query_size, sharing[query_size]
-    while much > 1 and as_much < best.size:
-        much -= 1
-        as_much += sharing[much]
+    kept = np.empty(touched.size + 1, dtype=np.int32)
+    size = 0
+    for entry in touched:  # no branch that cannot be foreseen
+        kept[size] = entry
+        size += counts[entry] >= least
     scores = np.zeros(best.size, dtype=np.float32)
-    found, least = 0, 1
-    for low, high in ((much, query_size), (1, much - 1)):
-        for entry in touched:
-            common = np.int64(counts[entry])
-            if common < low or common > high or common < least:
-                continue
-            score = np.float32(common / (query_size + 0.25 * (sizes[entry] - common)))
-            full = found == best.size
-            if full and (score < scores[found - 1] or (score == scores[found - 1] and entry > best[found - 1])):
-                continue
-            found = min(found + 1, best.size)
-            place = found - 1
-            while place > 0 and (
-                scores[place - 1] < score or (scores[place - 1] == score and best[place - 1] > entry)
-            ):
-                scores[place] = scores[place - 1]
-                best[place] = best[place - 1]
-                place -= 1
-            scores[place] = score
-            best[place] = entry
-            if found == best.size:  # an entry has at least as many trigrams as it shares
-                least = max(1, int(np.float32(query_size) * scores[found - 1] * np.float32(0.999)))
+    found = 0
+    for entry in kept[:size]:
+        common = np.int64(counts[entry])
+        if common < least:
+            continue
+        score = np.float32(common / (query_size + 0.25 * (sizes[entry] - common)))
+        full = found == best.size
+        if full and (score < scores[found - 1] or (score == scores[found - 1] and entry > best[found - 1])):
+            continue
+        found = min(found + 1, best.size)
+        place = found - 1
+        while place > 0 and (scores[place - 1] < score or (scores[place - 1] == score and best[place - 1] > entry)):
+            scores[place] = scores[place - 1]
+            best[place] = best[place - 1]
+            place -= 1
+        scores[place] = score
+        best[place] = entry
+        if found == best.size:
+            least = max(least, _least_common(query_size, scores[found - 1]))
+    return found, scores[found - 1] if found == best.size else np.float32(0)
+
+
+@njit(types.int64(types.int64[:, ::1], types.int64), nogil=True, cache=True)
+def _shortest(lists: Int64s, share: int) -> int:
+    """How many of the lists, which are in that order, hold one in `share` of all postings."""
+    total = 0
+    for i in range(lists.shape[0]):
+        total += lists[i, 1] - lists[i, 0]
+    held, count = 0, 0
+    while count < lists.shape[0] and held * share < total:
+        held += lists[count, 1] - lists[count, 0]
+        count += 1
+    return count
+
+
+@njit(
+    [types.int64(types.int64[::1], titles, types.uint8[::1], types.int32[::1], types.int32[::1]) for titles in _TITLES],
+    nogil=True,
+    cache=True,
+)
+def _candidates(codes: Int64s, titles: TitleArrays, counts: Counts, touched: Int32s, best: Int32s) -> int:
+    """Put the entries that share most trigrams with a query of the trigrams `codes` into `best`; returns how many.
+
+    What is only in the longest lists shares so few that it cannot be among the best, once enough others share more:
+    there, only what is known already is counted.
+    """
+    lists, query_size = _lists(codes, titles), codes.size
+    entries, sizes = titles.trigram_entries, titles.entry_trigrams
+    first = _shortest(lists, _FIRST_SHARE)
+    size = _count(lists[:first], entries, counts, touched, 0)
+    much = _shared_by(query_size, counts, touched[:size], best.size)
+    _, bar = _choose(much, query_size, sizes, counts, touched[:size], best)
+    needed = first
+    while needed < query_size and np.float32((query_size - needed) / query_size) >= bar:
+        needed += 1
+    size = _count(lists[first:needed], entries, counts, touched, size)
+    _count_further(lists[needed:], entries, counts)
+    found, _ = _choose(_least_common(query_size, bar), query_size, sizes, counts, touched[:size], best)
+    for entry in touched[:size]:
+        counts[entry] = 0
     return found
 
 
@@ -386,26 +496,20 @@ def nearest(
     """Put the movies whose titles are most like the query among the best `found` so far; returns how many there are.
 
     Of the entries that share most trigrams with it, those that a slip of the hand explains score `least` and so much of
-    `span` as they are like it. `query` uint32 are its characters, at most 250; the rest is as in as_typed. `counts`
+    `span` as they are like it. `query` uint32 are its characters, at most 64; the rest is as in as_typed. `counts`
     uint8 [entries] are 0 before and after; `touched` int32 [entries + 1] is room to work in.
     """
     codes = np.empty(query.size, dtype=np.int64)
-    query_size = _trigrams(query, codes)
-    size = _count(
-        codes[:query_size], titles.trigrams, titles.trigram_postings, titles.trigram_entries, counts, touched
-    )
+    codes = codes[: _trigrams(query, codes)]
     entries = titles.entry_rows.size
     candidates = np.empty(min(max(_CANDIDATES, entries // _ENTRIES_FOR_EACH), entries), dtype=np.int32)
-    candidates = candidates[: _choose(query_size, titles.entry_trigrams, counts, touched[:size], candidates)]
-    for entry in touched[:size]:
-        counts[entry] = 0
+    candidates = candidates[: _candidates(codes, titles, counts, touched, candidates)]
     title = np.empty(query.size + 5, dtype=np.uint32)
-    edits = np.empty((3, title.size + 1), dtype=np.int32)
     for entry in candidates:
         row = titles.entry_rows[entry]
         if allowed.size == 0 or allowed[row]:
             title_size = _decode(titles.entries, titles.entry_offsets[entry], titles.entry_offsets[entry + 1], title)
-            likeness = _likeness(query, title[: min(title_size, title.size)], title_size, edits)
+            likeness = _likeness(query, title[: min(title_size, title.size)], title_size)
             if likeness > 0:
                 score = least + span * likeness - (other_year if year and titles.years[row] != year else 0.0)
                 found = _offer(row, score, titles.popularity, best_rows, best_scores, found)

@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from recsys_api.catalog.numbering import numbers
 from recsys_api.catalog.widths import narrow
 from recsys_api.model.kernel import ALL, Int32s, Int64s, Mask
-from recsys_api.model.title_kernel import Bytes, TitleArrays, as_typed, equal, nearest
+from recsys_api.model.title_kernel import Bytes, TitleArrays, as_typed, nearest, within
 from recsys_api.text import fold
 
 EXACT, WORD_PREFIX, PREFIX, NAMED, ALL_WORDS, TYPO = 1.0, 0.92, 0.88, 0.84, 0.8, 0.5
@@ -25,7 +26,7 @@ OTHER_YEAR = 0.04
 _TIER_SCORES = np.array([EXACT, WORD_PREFIX, PREFIX, ALL_WORDS])
 _TYPO_SPAN = 0.25
 _SHORTEST_WORD = 3
-_SHORTEST_MISTYPED, _LONGEST_MISTYPED = 3, 250
+_SHORTEST_MISTYPED, _LONGEST_MISTYPED = 3, 64
 _YEAR = re.compile(r"(?P<title>.*\S)\s+\(?(?P<year>(?:18[7-9]|19\d|20\d)\d)\)?\s*$")
 _ARTICLES = frozenset({"the", "a", "an"})
 _NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
@@ -72,13 +73,15 @@ def _compared(words: Sequence[str]) -> list[str]:
     return compared
 
 
+def _forms(word: str) -> tuple[str, str, str, str]:
+    """A word as it is compared at the beginning of a title, within it, at its end, and in figures if it is a number."""
+    within = _NUMERALS.get(word, word)
+    return word, within, _LAST_NUMERALS.get(within, within), _NUMBER_WORDS.get(word, "")
+
+
 def _readings(title: str) -> list[str]:
     """The folded title, and the same with number words as figures where it has any."""
-    return _readings_of(fold(title).split())
-
-
-def _readings_of(words: Sequence[str]) -> list[str]:
-    """The readings of a title that is folded and cut into words."""
+    words = fold(title).split()
     if not words:
         return []
     compared = _compared(words)
@@ -147,17 +150,20 @@ class TitleIndex:
             self._match_typos(*readings[-1], allowed, found)
         return found.hits()
 
-    def rows_titled(self, phrases: Sequence[Sequence[str]]) -> list[list[int]]:
-        """For each of `phrases`, which are folded words, the movies with just this title, the most popular first."""
-        readings = [(i, reading.encode()) for i, words in enumerate(phrases) for reading in _readings_of(words)]
-        texts = [text for _, text in readings]
-        ranges = np.empty((len(texts), 2), dtype=np.int64)
-        equal(self.arrays.entries, self.arrays.entry_offsets, _bytes(b"".join(texts)), _offsets(texts), ranges)
-        found: list[set[int]] = [set() for _ in phrases]
-        for (i, _), (first, last) in zip(readings, ranges.tolist(), strict=True):
-            if first < last:
-                found[i].update(self.arrays.entry_rows[first:last].tolist())
-        return [sorted(rows, key=self.arrays.popularity.item) for rows in found]
+    def titled_within(self, words: Sequence[str]) -> list[tuple[int, int, list[int]]]:
+        """Which runs of folded `words`, but for all of them, are a movie's title: where each begins and ends, and its
+        movies, the most popular first; the longest runs first.
+        """
+        forms = [form.encode() for word in words for form in _forms(word)]
+        articles = np.array([word in _ARTICLES for word in words], dtype=np.bool_)
+        found = np.empty((len(words) * (len(words) + 1), 4), dtype=np.int64)
+        count = within(
+            self.arrays.entries, self.arrays.entry_offsets, _bytes(b"".join(forms)), _offsets(forms), articles, found
+        )
+        rows_of: dict[tuple[int, int], set[int]] = {}
+        for start, stop, first, last in found[:count].tolist():
+            rows_of.setdefault((start, stop), set()).update(self.arrays.entry_rows[first:last].tolist())
+        return [(*run, sorted(rows, key=self.arrays.popularity.item)) for run, rows in rows_of.items()]
 
     def _match_as_typed(self, title: str, year: int, allowed: Mask, found: _Found) -> bool:
         """Whether any title is `title`, begins with it or has its words; of a single short word only the first two."""
@@ -226,4 +232,4 @@ def _invert(keys: Int64s, entries: Int64s, count: int) -> tuple[Int64s, Int32s]:
 
 
 def _offsets(texts: Iterable[bytes]) -> Int64s:
-    return np.cumsum([0, *map(len, texts)], dtype=np.int64)
+    return np.array([*accumulate(map(len, texts), initial=0)], dtype=np.int64)
