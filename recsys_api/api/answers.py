@@ -71,16 +71,20 @@ def matched(answer: Answer) -> dict[str, int]:
     return {} if answer.matched < 0 else {"matched": answer.matched}
 
 
-def variety(answer: Answer) -> dict[str, float]:
-    """How much the movies of a list differ that was made to."""
-    return {} if answer.variety is None else {"intra_list_diversity": round(answer.variety.spread, 6)}
+def told_where_asked(asked: questions.RecommendationsQuery, answer: Answer) -> dict[str, Any]:
+    """What is told of a list only where it was counted or asked for.
 
-
-def mood(asked: questions.RecommendationsQuery) -> dict[str, Any]:
-    """Which mood was asked for, if one was, and whether the catalogue has the votes to follow it."""
-    if "mood" not in asked.model_fields_set:
-        return {}
-    return {"mood": asked.mood, "mood_applied": serving().recommender.knows_moods}
+    That is how many movies met the filters, how much those of a list differ that was made to, and which mood was
+    asked for, and whether the catalogue has the votes to follow it.
+    """
+    told: dict[str, Any] = {}
+    if answer.matched >= 0:
+        told["matched"] = answer.matched
+    if answer.variety is not None:
+        told["intra_list_diversity"] = round(answer.variety.spread, 6)
+    if "mood" in asked.model_fields_set:
+        told |= {"mood": asked.mood, "mood_applied": serving().recommender.knows_moods}
+    return told
 
 
 def timed() -> dict[str, Any]:

@@ -89,14 +89,10 @@ def _recommend(
         )
         account.found()
         account.gave(answer, recommender.catalog)
-    return answers.from_model(
-        {
-            "movie_id": movie_ids[0] if movie_ids else None,
-            "recommendations": answers.scored_movies(recommender.catalog, answer),
-            **answers.timed(),
-            "model_version": recommender.stats.model_version,
-            **answers.matched(answer),
-            **answers.variety(answer),
-            **answers.mood(asked),
-        }
-    )
+    content = {
+        "movie_id": movie_ids[0] if movie_ids else None,
+        "recommendations": answers.scored_movies(recommender.catalog, answer),
+        **answers.timed(),
+        "model_version": recommender.stats.model_version,
+    }
+    return answers.from_model(content | answers.told_where_asked(asked, answer))

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from recsys_api.catalog import EVERYTHING, Facets, Filters
 from recsys_api.model import seeds
@@ -112,13 +111,6 @@ class Similar:
         )  # fmt: skip
         return TopK(rows, scores) if count == lookup.top_k else TopK(rows[:count], scores[:count])
 
-    def _of_other_years(self, lookup: Lookup, years: npt.NDArray[np.int16]) -> Mask:
-        """Which of `years` are not a year of the liked movies."""
-        other = np.ones(years.size, dtype=np.bool_)
-        for year in set(self._model.catalog.years[list(lookup.seeds.likes)].tolist()) - {0}:
-            other &= years != year
-        return other
-
     def _are_all(self, lookup: Lookup) -> bool:
         """Whether no movie that is missing in the movie's row of the table can be similar enough."""
         table, row, movies = self._model.neighbours, lookup.seeds.likes[0], len(self._model.catalog)
@@ -154,7 +146,8 @@ class Similar:
         """Which movies may be in the answer, whatever their similarity: bool [N]."""
         allowed = self._facets.allowed(lookup.filters or EVERYTHING)
         if lookup.exclude_same_year:
-            allowed &= self._of_other_years(lookup, self._model.catalog.years)
+            for year in set(self._years[list(lookup.seeds.likes)].tolist()) - {0}:
+                allowed &= self._years != year
         given = [*lookup.seeds.likes, *lookup.seeds.unlikes]
         allowed[given] = False
         groups = self._model.copies[given]
