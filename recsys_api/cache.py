@@ -56,14 +56,16 @@ class Cache(Generic[K, V]):
     def currsize(self) -> int:
         """How many entries are kept now."""
         with self._lock:
-            self._forget_if_told()
+            if self._generation() != self._generation_seen:
+                self._forget()
             return len(self._entries)
 
     def get(self, key: K, compute: Callable[[], V]) -> V:
         """The value of `key`, computed if it is not there."""
         awaited = None
         with self._lock:
-            self._forget_if_told()
+            if self._generation() != self._generation_seen:
+                self._forget()
             value: V = self._entries.get(key, _MISSING)
             pending = self._pending
             is_ours = value is _MISSING and key not in pending
@@ -89,30 +91,29 @@ class Cache(Generic[K, V]):
                 awaited.fail(error)
             self.on_event("miss", state)
             raise
-        evicted = 0
+        evicts = False
         with self._lock:
-            self._forget_if_told()
+            if self._generation() != self._generation_seen:
+                self._forget()
             awaited = pending.pop(key)
             if pending is self._pending:  # it is another one when all was forgotten meanwhile
-                before = len(self._entries)
+                evicts = len(self._entries) == self._entries.maxsize
                 self._entries[key] = value
-                evicted = before + 1 - len(self._entries)
             state = self._state()
         if awaited is not None:
             awaited.finish(value)
         self.on_event("miss", state)
-        for _ in range(evicted):
+        if evicts:
             self.on_event("eviction", state)
         return value
 
     def _state(self) -> CacheState:
         return CacheState(len(self._entries), self._generation_seen)
 
-    def _forget_if_told(self) -> None:
-        if (generation := self._generation()) != self._generation_seen:
-            self._generation_seen = generation
-            self._entries = cachetools.LRUCache[K, V](self._entries.maxsize)
-            self._pending = {}
+    def _forget(self) -> None:
+        self._generation_seen = self._generation()
+        self._entries = cachetools.LRUCache[K, V](self._entries.maxsize)
+        self._pending = {}
 
 
 class _Computation(Generic[V]):

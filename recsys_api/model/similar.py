@@ -131,7 +131,9 @@ class Similar:
             asked.features, asked.weights, lookup.top_k,
             scale=asked.scale, lowest=lowest, allowed=allowed, factors=factors, copies=self._model.copies,
         )  # fmt: skip
-        if rows.size == lookup.top_k and not lookup.filters:
+        if rows.size < lookup.top_k:
+            return rows, scores, rows.size
+        if not lookup.filters:
             return rows, scores, -1
         if lowest or lookup.seeds.unlikes:
             allowed = index.reaching(asked.features, asked.weights, scale=asked.scale, lowest=lowest, allowed=allowed)
