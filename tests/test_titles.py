@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from rapidfuzz.distance import OSA
 
-from recsys_api.model.titles import EXACT, TYPO, TitleIndex, fold_title
+from recsys_api.model.titles import ALL_WORDS, EXACT, TYPO, TitleIndex, fold_title
 from recsys_api.text import fold
 
 FILMS = (
@@ -119,3 +120,60 @@ def test_folding_twice_is_folding_once(text: str) -> None:
 @given(st.text(st.characters(max_codepoint=127), max_size=40))
 def test_plain_letters_fold_in_whatever_company_they_are(text: str) -> None:
     assert fold(f"{text} é").split() == [*fold(text).split(), "e"]
+
+
+@given(st.lists(st.text("abc ", min_size=12, max_size=30), min_size=1, max_size=8, unique=True), st.data())
+def test_the_likeness_of_a_mistyped_title_is_that_of_its_edits(titles: list[str], data: st.DataObject) -> None:
+    folded = [fold_title(title) for title in titles]
+    assume(all(len(title) >= 12 for title in folded))
+    title = data.draw(st.sampled_from(folded))
+    place = data.draw(st.integers(1, len(title) - 3))
+    swapped = title[:place] + title[place + 1] + title[place] + title[place + 2 :]
+    longer, shorter = title[:place] + "z" + title[place:], title[:place] + title[place + 1 :]
+    query = data.draw(st.sampled_from([swapped, longer, shorter]))
+    assume(fold_title(query) == query)
+    index = TitleIndex.build(
+        [(title,) for title in folded],
+        years=np.zeros(len(folded), dtype=np.int16),
+        popular_rows=np.arange(len(folded), dtype=np.int32),
+    )
+    for row, score in index.search(query, len(folded)):
+        if score < ALL_WORDS:
+            edits = OSA.distance(query, folded[row])
+            whole = 1 - edits / max(len(query), len(folded[row])) if edits <= min(len(query) // 4, 4) else 0.0
+            begun = 0.9 * (1 - min(OSA.distance(query, folded[row][:size]) for size in _near(query)) / len(query))
+            assert score == pytest.approx(TYPO + 0.25 * (whole or begun))
+
+
+def _near(query: str) -> range:
+    return range(len(query) - 1, len(query) + 2)
+
+
+def test_a_mistyped_title_longer_than_what_is_compared_is_found() -> None:
+    long = "the assassination of jesse james by the coward robert ford and what came of it in the end"
+    others = ("the assassination of richard nixon", "jesse james", "robert ford and what came of him")
+    index = TitleIndex.build(
+        [(title,) for title in (*others, long)],
+        years=np.zeros(4, dtype=np.int16),
+        popular_rows=np.arange(4, dtype=np.int32),
+    )
+    assert index.search(long.replace("jesse", "jsese"), 1)[0].row == 3
+
+
+@pytest.mark.parametrize(
+    ("query", "titles"),
+    [
+        ("heat pacino", [("heat", [0, 1, 2])]),
+        ("the heat pacino", [("the heat", [0, 1, 2]), ("heat", [0, 1, 2])]),
+        ("rocky ii stallone", [("rocky ii", [5])]),
+        ("rocky two stallone", [("rocky two", [5])]),
+        ("seven samurai kurosawa", [("seven samurai", [6])]),
+        ("kurosawa", []),
+        ("", []),
+    ],
+)
+def test_titles_within_a_query_are_found_the_longest_first(
+    index: TitleIndex, query: str, titles: list[tuple[str, list[int]]]
+) -> None:
+    words = query.split()
+    assert [(" ".join(words[start:stop]), rows) for start, stop, rows in index.titled_within(words)] == titles
