@@ -34,6 +34,8 @@ STOP_WORDS = frozenset(
 )
 
 _LONGEST_WORD = 40
+_MOST_LETTERS = 20_000
+"""Of so many characters it is kept what they fold to: more than a catalogue has."""
 _SHORT = 100
 _stemmer = snowballstemmer.stemmer("english")
 _stemmer_lock = threading.Lock()
@@ -69,12 +71,14 @@ def _fold(text: str) -> str:
 
 
 class _FoldedLetters(dict[int, str | None]):
-    """What becomes of each character, by its code point; worked out when a text first has it."""
+    """What becomes of each character, by its code point: worked out when a text has it, and kept."""
 
     def __missing__(self, code: int) -> str | None:
         letters = "".join(c for c in unicodedata.normalize("NFKD", chr(code)) if not unicodedata.combining(c))
         letters = letters.translate(_APOSTROPHES).casefold().translate(_UNDECOMPOSED)
-        folded = self[code] = _NO_LETTER.sub(" ", letters) or None
+        folded = _NO_LETTER.sub(" ", letters) or None
+        if len(self) < _MOST_LETTERS:
+            self[code] = folded
         return folded
 
 

@@ -125,7 +125,7 @@ def test_plain_letters_fold_in_whatever_company_they_are(text: str) -> None:
 @given(st.lists(st.text("abc ", min_size=12, max_size=30), min_size=1, max_size=8, unique=True), st.data())
 def test_the_likeness_of_a_mistyped_title_is_that_of_its_edits(titles: list[str], data: st.DataObject) -> None:
     folded = [fold_title(title) for title in titles]
-    assume(all(len(title) >= 12 for title in folded))
+    assume(all(len(title) >= 12 and fold_title(title) == title for title in folded))
     title = data.draw(st.sampled_from(folded))
     place = data.draw(st.integers(1, len(title) - 3))
     swapped = title[:place] + title[place + 1] + title[place] + title[place + 2 :]
@@ -137,7 +137,9 @@ def test_the_likeness_of_a_mistyped_title_is_that_of_its_edits(titles: list[str]
         years=np.zeros(len(folded), dtype=np.int16),
         popular_rows=np.arange(len(folded), dtype=np.int32),
     )
-    for row, score in index.search(query, len(folded)):
+    hits = index.search(query, len(folded))
+    assert hits
+    for row, score in hits:
         if score < ALL_WORDS:
             edits = OSA.distance(query, folded[row])
             whole = 1 - edits / max(len(query), len(folded[row])) if edits <= min(len(query) // 4, 4) else 0.0
@@ -149,15 +151,37 @@ def _near(query: str) -> range:
     return range(len(query) - 1, len(query) + 2)
 
 
-def test_a_mistyped_title_longer_than_what_is_compared_is_found() -> None:
-    long = "the assassination of jesse james by the coward robert ford and what came of it in the end"
-    others = ("the assassination of richard nixon", "jesse james", "robert ford and what came of him")
+def test_of_mistyped_titles_that_begin_alike_the_one_with_the_right_end_is_found() -> None:
+    beginning = "the assassination of jesse james by the coward robert ford and what came of it"
+    titles = (beginning, f"{beginning} part 2", f"{beginning} in the end")
     index = TitleIndex.build(
-        [(title,) for title in (*others, long)],
-        years=np.zeros(4, dtype=np.int16),
-        popular_rows=np.arange(4, dtype=np.int32),
+        [(title,) for title in titles],
+        years=np.zeros(3, dtype=np.int16),
+        popular_rows=np.arange(3, dtype=np.int32),
     )
-    assert index.search(long.replace("jesse", "jsese"), 1)[0].row == 3
+    for row, title in enumerate(titles):
+        assert index.search(title.replace("jesse", "jsese"), 1)[0].row == row
+    assert not index.search(beginning.replace("jesse", "jsese") + " and a hundred words of something else", 1)
+
+
+_WORDS = st.lists(st.sampled_from("the a ii v x two heat rocky".split()), max_size=6)
+
+
+@given(st.lists(_WORDS, min_size=1, max_size=20), _WORDS)
+def test_a_title_within_a_query_is_one_that_is_found_alone(titles: list[list[str]], words: list[str]) -> None:
+    index = TitleIndex.build(
+        [(" ".join(title),) for title in titles],
+        years=np.zeros(len(titles), dtype=np.int16),
+        popular_rows=np.arange(len(titles), dtype=np.int32),
+    )
+    alone = {}
+    for start in range(len(words)):
+        for stop in range(start + 1, len(words) + 1):
+            hits = index.search(" ".join(words[start:stop]), len(titles))
+            rows = [hit.row for hit in hits if hit.score == EXACT]
+            if rows and stop - start < len(words):
+                alone[start, stop] = rows
+    assert {(start, stop): rows for start, stop, rows in index.titled_within(words)} == alone
 
 
 @pytest.mark.parametrize(

@@ -74,12 +74,10 @@ def matched(answer: Answer) -> dict[str, int]:
 def told_where_asked(asked: questions.RecommendationsQuery, answer: Answer) -> dict[str, Any]:
     """What is told of a list only where it was counted or asked for.
 
-    That is how many movies met the filters, how much those of a list differ that was made to, and which mood was
-    asked for, and whether the catalogue has the votes to follow it.
+    How many movies met the filters, how much the movies of a varied list differ, which mood was asked for and whether
+    the catalogue has the votes to follow it.
     """
-    told: dict[str, Any] = {}
-    if answer.matched >= 0:
-        told["matched"] = answer.matched
+    told: dict[str, Any] = {**matched(answer)}
     if answer.variety is not None:
         told["intra_list_diversity"] = round(answer.variety.spread, 6)
     if "mood" in asked.model_fields_set:

@@ -19,6 +19,7 @@ MatchScores = npt.NDArray[np.float64]
 _BLANK = 0x20
 _CANDIDATES, _ENTRIES_FOR_EACH = 64, 2000
 """How many entries a typo is compared with letter by letter: so many, and one in so many where that is more."""
+_LETTERS_AT_ONCE = 64
 _FIRST_SHARE = 4
 """One in so many postings of a typo's trigrams is counted before it is known which need not be."""
 
@@ -109,8 +110,8 @@ def _tiers(texts: Bytes, offsets: Int64s, key: Bytes) -> tuple[int, int, int, in
 
 
 @njit(types.int64(_TEXT, OFFSETS, _TEXT, OFFSETS, MASK, types.int64[:, ::1]), nogil=True, cache=True)
-def within(texts: Bytes, offsets: Int64s, forms: Bytes, form_offsets: Int64s, articles: Mask, found: Int64s) -> int:
-    """Which runs of words, but for all of them, are sorted texts: `found` int64 [2 * runs, 4] gets where each begins
+def titles_within(texts: Bytes, offsets: Int64s, forms: Bytes, form_offsets: Int64s, articles: Mask, found: Int64s) -> int:
+    """Which runs of words, short of the whole, are sorted texts: `found` int64 [2 * runs, 4] gets where each begins
     and ends, and where the texts do, the longest runs first; returns how many there are.
 
     `forms` are four of each word, one after the other: as it is at the beginning of a text, within it and at its end,
@@ -279,14 +280,49 @@ def _decode(texts: Bytes, start: int, stop: int, codes: Codes) -> int:
 
 
 @njit(types.float64(_CODES, _CODES, types.int64), nogil=True, cache=True)
+def _likeness_of_long(query: Codes, title: Codes, title_size: int) -> float:
+    """The same for a query of any length: edits one by one, only near the diagonal, where so few can be."""
+    m, n = query.size, title.size
+    allowed = min(max(1, m // 4), 4)
+    far = allowed + 1
+    edits = np.empty((3, n + 1), dtype=np.int32)
+    for j in range(n + 1):
+        edits[0, j] = min(j, far)
+    fewest = 0
+    for i in range(1, m + 1):
+        row, before, before_that = edits[i % 3], edits[(i - 1) % 3], edits[(i - 2) % 3]
+        low, high = max(1, i - allowed), min(n, i + allowed)
+        row[low - 1] = i if low == 1 and i <= allowed else far
+        fewest_before, fewest = fewest, row[low - 1]
+        for j in range(low, high + 1):
+            here = min(before[j - 1] + (query[i - 1] != title[j - 1]), before[j] + 1, row[j - 1] + 1)
+            if i > 1 and j > 1 and query[i - 1] == title[j - 2] and query[i - 2] == title[j - 1]:
+                here = min(here, before_that[j - 2] + 1)
+            row[j] = here
+            fewest = min(fewest, here)
+        if fewest > allowed and fewest_before >= allowed:
+            return 0.0
+        if high < n:
+            row[high + 1] = far
+    last = edits[m % 3]
+    if title_size == n and abs(n - m) <= allowed and last[n] <= allowed:
+        return float(1 - last[n] / max(m, n))
+    begun = far
+    for size in range(max(1, m - 1), min(n, m + 1) + 1):
+        begun = min(begun, last[size])
+    return 0.9 * (1 - begun / m) if begun <= allowed else 0.0
+
+
+@njit(types.float64(_CODES, _CODES, types.int64), nogil=True, cache=True)
 def _likeness(query: Codes, title: Codes, title_size: int) -> float:
     """Share of letters that agree, counting swapped neighbours as one edit, of the title or of its beginning.
 
     0 where more letters differ than a slip of the hand explains: one in four, at most four. The edits are those of the
     optimal string alignment, a column of them at a time in the bits of one word (Hyyro, "A bit-vector algorithm for
-    computing Levenshtein and Damerau edit distances", 2003), so that a query has at most 64 letters; `title` may be cut
-    off.
+    computing Levenshtein and Damerau edit distances", 2003), which has room for 64 letters; `title` may be cut off.
     """
+    if query.size > _LETTERS_AT_ONCE:
+        return _likeness_of_long(query, title, title_size)
     m, n = query.size, title.size
     allowed = min(max(1, m // 4), 4)
     if n < m - allowed:
@@ -403,8 +439,8 @@ def _shared_by(query_size: int, counts: Counts, touched: Int32s, wanted: int) ->
 def _choose(
     least: int, query_size: int, sizes: Int32s, counts: Counts, touched: Int32s, best: Int32s
 ) -> tuple[int, np.float32]:
-    """Put the entries that share most with the query, and `least` trigrams of it, into `best`; returns how many there
-    are, and the score of the last one where there is no room for more, or else 0.
+    """Put the entries that share most with the query, and at least `least` trigrams of it, into `best`; returns how
+    many there are, and the score of the last one where there is no room for more, or else 0.
 
     Tversky's index with weight 1 on what the query has alone and 1/4 on what the entry has alone, so that the
     beginning of a long title is found as well as the whole of a short one; ties in the order of entries.
@@ -434,12 +470,12 @@ def _choose(
         best[place] = entry
         if found == best.size:
             least = max(least, _least_common(query_size, scores[found - 1]))
-    return found, scores[found - 1] if found == best.size else np.float32(0)
+    return found, scores[found - 1] if 0 < found == best.size else np.float32(0)
 
 
 @njit(types.int64(types.int64[:, ::1], types.int64), nogil=True, cache=True)
 def _shortest(lists: Int64s, share: int) -> int:
-    """How many of the lists, which are in that order, hold one in `share` of all postings."""
+    """How many of the first lists it takes to hold one in `share` of all postings."""
     total = 0
     for i in range(lists.shape[0]):
         total += lists[i, 1] - lists[i, 0]
@@ -496,7 +532,7 @@ def nearest(
     """Put the movies whose titles are most like the query among the best `found` so far; returns how many there are.
 
     Of the entries that share most trigrams with it, those that a slip of the hand explains score `least` and so much of
-    `span` as they are like it. `query` uint32 are its characters, at most 64; the rest is as in as_typed. `counts`
+    `span` as they are like it. `query` uint32 are its characters, at most 250; the rest is as in as_typed. `counts`
     uint8 [entries] are 0 before and after; `touched` int32 [entries + 1] is room to work in.
     """
     codes = np.empty(query.size, dtype=np.int64)

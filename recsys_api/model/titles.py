@@ -14,7 +14,7 @@ import numpy.typing as npt
 from recsys_api.catalog.numbering import numbers
 from recsys_api.catalog.widths import narrow
 from recsys_api.model.kernel import ALL, Int32s, Int64s, Mask
-from recsys_api.model.title_kernel import Bytes, TitleArrays, as_typed, nearest, within
+from recsys_api.model.title_kernel import Bytes, TitleArrays, as_typed, nearest, titles_within
 from recsys_api.text import fold
 
 EXACT, WORD_PREFIX, PREFIX, NAMED, ALL_WORDS, TYPO = 1.0, 0.92, 0.88, 0.84, 0.8, 0.5
@@ -26,7 +26,7 @@ OTHER_YEAR = 0.04
 _TIER_SCORES = np.array([EXACT, WORD_PREFIX, PREFIX, ALL_WORDS])
 _TYPO_SPAN = 0.25
 _SHORTEST_WORD = 3
-_SHORTEST_MISTYPED, _LONGEST_MISTYPED = 3, 64
+_SHORTEST_MISTYPED, _LONGEST_MISTYPED = 3, 250
 _YEAR = re.compile(r"(?P<title>.*\S)\s+\(?(?P<year>(?:18[7-9]|19\d|20\d)\d)\)?\s*$")
 _ARTICLES = frozenset({"the", "a", "an"})
 _NUMERALS = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
@@ -151,13 +151,13 @@ class TitleIndex:
         return found.hits()
 
     def titled_within(self, words: Sequence[str]) -> list[tuple[int, int, list[int]]]:
-        """Which runs of folded `words`, but for all of them, are a movie's title: where each begins and ends, and its
+        """Which runs of folded `words`, short of the whole, are a movie's title: where each begins and ends, and its
         movies, the most popular first; the longest runs first.
         """
         forms = [form.encode() for word in words for form in _forms(word)]
         articles = np.array([word in _ARTICLES for word in words], dtype=np.bool_)
         found = np.empty((len(words) * (len(words) + 1), 4), dtype=np.int64)
-        count = within(
+        count = titles_within(
             self.arrays.entries, self.arrays.entry_offsets, _bytes(b"".join(forms)), _offsets(forms), articles, found
         )
         rows_of: dict[tuple[int, int], set[int]] = {}
