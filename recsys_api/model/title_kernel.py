@@ -110,7 +110,9 @@ def _tiers(texts: Bytes, offsets: Int64s, key: Bytes) -> tuple[int, int, int, in
 
 
 @njit(types.int64(_TEXT, OFFSETS, _TEXT, OFFSETS, MASK, types.int64[:, ::1]), nogil=True, cache=True)
-def titles_within(texts: Bytes, offsets: Int64s, forms: Bytes, form_offsets: Int64s, articles: Mask, found: Int64s) -> int:
+def titles_within(
+    texts: Bytes, offsets: Int64s, forms: Bytes, form_offsets: Int64s, articles: Mask, found: Int64s
+) -> int:
     """Which runs of words, short of the whole, are sorted texts: `found` int64 [2 * runs, 4] gets where each begins
     and ends, and where the texts do, the longest runs first; returns how many there are.
 
