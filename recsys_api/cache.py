@@ -56,16 +56,14 @@ class Cache(Generic[K, V]):
     def currsize(self) -> int:
         """How many entries are kept now."""
         with self._lock:
-            if self._generation() != self._generation_seen:
-                self._forget()
+            self._forget_if_told()
             return len(self._entries)
 
     def get(self, key: K, compute: Callable[[], V]) -> V:
         """The value of `key`, computed if it is not there."""
         awaited = None
         with self._lock:
-            if self._generation() != self._generation_seen:
-                self._forget()
+            self._forget_if_told()
             value: V = self._entries.get(key, _MISSING)
             pending = self._pending
             is_ours = value is _MISSING and key not in pending
@@ -93,8 +91,7 @@ class Cache(Generic[K, V]):
             raise
         evicts = False
         with self._lock:
-            if self._generation() != self._generation_seen:
-                self._forget()
+            self._forget_if_told()
             awaited = pending.pop(key)
             if pending is self._pending:  # it is another one when all was forgotten meanwhile
                 evicts = len(self._entries) == self._entries.maxsize
@@ -110,10 +107,11 @@ class Cache(Generic[K, V]):
     def _state(self) -> CacheState:
         return CacheState(len(self._entries), self._generation_seen)
 
-    def _forget(self) -> None:
-        self._generation_seen = self._generation()
-        self._entries = cachetools.LRUCache[K, V](self._entries.maxsize)
-        self._pending = {}
+    def _forget_if_told(self) -> None:
+        if (generation := self._generation()) != self._generation_seen:
+            self._generation_seen = generation
+            self._entries = cachetools.LRUCache[K, V](self._entries.maxsize)
+            self._pending = {}
 
 
 class _Computation(Generic[V]):

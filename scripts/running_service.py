@@ -4,6 +4,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 DEADLINE_SECONDS = 60.0
+_FIRST_PORT, _PORTS = 10_000, 20_000
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,19 @@ class RunningService:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A port of this machine that nobody listens at.
+
+    It is none of those that systems give to outgoing connections and to whoever names no port, so that no such one
+    takes it before it is bound.
+    """
+    while True:
+        port = _FIRST_PORT + secrets.randbelow(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+        return port
 
 
 @contextmanager
