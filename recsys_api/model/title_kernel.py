@@ -283,7 +283,7 @@ def _decode(texts: Bytes, start: int, stop: int, codes: Codes) -> int:
 
 @njit(types.float64(_CODES, _CODES, types.int64), nogil=True, cache=True)
 def _likeness_of_long(query: Codes, title: Codes, title_size: int) -> float:
-    """The same for a query of any length: edits one by one, only near the diagonal, where so few can be."""
+    """What _likeness is of a query of any length: edits one by one, only near the diagonal, where so few can be."""
     m, n = query.size, title.size
     allowed = min(max(1, m // 4), 4)
     far = allowed + 1
